@@ -1,0 +1,62 @@
+# Needs nothing but python3 (3.11 or later, with venv and pip) and make.
+# Every target stands up .venv by itself the first time, and again when the
+# locked dependencies or pyproject.toml have changed.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input -qq
+
+# One stamp per lock file. dev.lock holds all of demo.lock, at the same versions.
+DEMO := $(VENV)/.demo
+DEV := $(VENV)/.dev
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench lock clean
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+
+help: ## print this list
+	@echo "usage: make TARGET"
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST)
+
+demo: $(DEMO) ## run the panel with liars in it on real cases, then verify its ledger
+	@$(BIN)/quorate demo
+
+test: $(DEV) ## run the test suite
+	@$(BIN)/python -m pytest
+
+lint: $(DEV) ## check style, types and layers
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+
+bench: $(DEV) ## measure, and print the ratios (also in benchmarks/results.json)
+	@$(BIN)/python -m benchmarks
+
+# The locks hold hashes for every platform and no address of any index.
+# `make lock UPGRADE=--upgrade` moves the pins to the newest releases.
+COMPILE = uv pip compile pyproject.toml --universal --python-version 3.11 \
+	--generate-hashes --no-emit-index-url --no-header --quiet $(UPGRADE)
+lock: ## resolve the dependencies again (needs uv on PATH)
+	@command -v uv >/dev/null || { echo "make lock needs uv: python3 -m pip install uv" >&2; exit 2; }
+	$(COMPILE) --extra demo --extra build --extra dev -o requirements/dev.lock
+	$(COMPILE) --extra demo --extra build -c requirements/dev.lock --no-annotate -o requirements/demo.lock
+	$(COMPILE) -c requirements/dev.lock --no-annotate -o requirements/base.lock
+
+clean: ## remove the environment, caches and measurements
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -f benchmarks/results*.json benchmarks/results*.md
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(DEMO) $(DEV): $(VENV)/.%: requirements/%.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "quorate needs Python 3.11 or later; $(PYTHON) is $$($(PYTHON) --version 2>&1)." >&2; \
+		echo "Name a later one: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 2; }
+	@echo "setting up $(VENV) from requirements/$*.lock (a minute or two, once) ..."
+	@$(PYTHON) -m venv $(VENV) || { \
+		echo "python3 -m venv failed; Debian and Ubuntu have it in python3-venv." >&2; exit 2; }
+	@$(PIP) install --require-hashes -r requirements/$*.lock
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $(DEMO) $@

@@ -1,0 +1,1 @@
+"""What Quorate costs, beside what the machine allows; run with ``python -m benchmarks``."""

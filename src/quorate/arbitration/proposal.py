@@ -1,0 +1,323 @@
+"""What comes in: one expert's proposal, or its absence.
+
+Theory of operation. A proposal is checked once, at construction, and by whose fault a
+defect is: the expert's (its payload, confidence, cost, ranking, or a digest it claimed)
+or the caller's (the id and the route weight, which come from the plan). The payload is
+copied, so an expert that keeps a reference cannot change its answer afterwards. Every
+number is read as the rational it was written as; what is reported as a float beside it
+never takes part in a verdict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from fractions import Fraction
+from hashlib import sha256
+from typing import Any, Final
+
+from quorate.arbitration.forms import members, shown, text
+from quorate.core import limits
+from quorate.core.canonical import CanonicalError, JSONValue, canonical
+from quorate.core.errors import MisbehaviourError, UsageError
+from quorate.core.exact import Number, as_text, exact, from_text
+
+REASONS: Final = ("crashed", "timeout", "over_budget", "void", "recused")
+"""Why an expert may be absent; ``void``: what it sent was worthless, or equivocation."""
+
+MAX_PAYLOAD_DEPTH: Final = limits.MAX_DEPTH - 8
+"""Deepest nesting of a payload: a record that holds it must itself stay within bounds."""
+
+MAX_ODD_DENOMINATOR: Final = 1000
+"""Largest denominator of an expert's number that is no finite decimal, such as 1/3.
+
+Experts that choose large coprime denominators could otherwise make the exact sums of a
+fold grow without bound; k of n samples stays possible up to n = 1000.
+"""
+
+
+class _FaultError(Exception):
+    """What the expert did wrong, before its name is put to it."""
+
+
+def plain_copy(value: JSONValue, depth: int = 0) -> JSONValue:
+    """Copy a value known to be JSON; tuples become lists, as JSON has them."""
+    if isinstance(value, dict):
+        value = {key: plain_copy(item, depth + 1) for key, item in value.items()}
+    elif isinstance(value, list | tuple):
+        value = [plain_copy(item, depth + 1) for item in value]
+    else:
+        return value
+    if depth >= MAX_PAYLOAD_DEPTH:
+        raise _FaultError(f"nested deeper than {MAX_PAYLOAD_DEPTH}")
+    return value
+
+
+def _read_json(value: JSONValue, name: str) -> tuple[JSONValue, str]:
+    """Copy ``value`` and give its digest; fault the expert where it is no bounded JSON."""
+    try:
+        encoded = canonical(value)
+    except CanonicalError as error:
+        raise _FaultError(f"its {name} has no canonical form: {error}") from error
+    if len(encoded) > limits.MAX_PAYLOAD_BYTES:
+        raise _FaultError(
+            f"its {name} has {len(encoded)} bytes of canonical JSON; "
+            f"at most {limits.MAX_PAYLOAD_BYTES} are allowed"
+        )
+    try:
+        return plain_copy(value), sha256(encoded).hexdigest()
+    except _FaultError as error:
+        raise _FaultError(f"its {name} is {error}") from None
+
+
+def _read_number(value: object, name: str, most: int) -> Fraction:
+    """Read a number the expert gave: exact, from 0 to ``most``, of bounded denominator."""
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal | Fraction):
+        raise _FaultError(f"its {name} is {shown(value)}; it should be a number")
+    try:
+        number = exact(value, name)
+    except UsageError as error:
+        raise _FaultError(f"its {error}") from error
+    if not 0 <= number <= most:
+        raise _FaultError(f"its {name} is {value}; it should lie between 0 and {most}")
+    odd = number.denominator
+    if odd > MAX_ODD_DENOMINATOR and pow(10, limits.MAX_NUMBER_DIGITS, odd) != 0:
+        raise _FaultError(
+            f"its {name} is no finite decimal and has a denominator above "
+            f"{MAX_ODD_DENOMINATOR}; it should be written as a decimal"
+        )
+    return number
+
+
+def _route_weight(value: Number, expert_id: str) -> Fraction:
+    weight = exact(value, f"route_weight of {expert_id!r}")
+    if not 0 <= weight <= limits.MAX_SAFE_INTEGER:
+        raise UsageError(
+            f"route_weight of {expert_id!r} is {value}; "
+            f"it should lie between 0 and {limits.MAX_SAFE_INTEGER}"
+        )
+    return weight
+
+
+@dataclass(frozen=True, slots=True, init=False, eq=False)
+class Proposal:
+    """One expert's answer and everything that arbitration weighs.
+
+    Two proposals are equal where expert, digest, ranking and the exact values of all
+    numbers are: ``0.5`` and ``Fraction(1, 2)`` are the same confidence.
+
+    Attributes:
+        expert_id: 1 to ``limits.MAX_ID_LENGTH`` characters.
+        payload: the answer, as a private JSON copy (tuples become lists).
+        confidence: the expert's own certainty, 0 to 1.
+        route_weight: the plan's trust in the expert, 0 to 2^53 - 1; not the expert's to say.
+        cost: what the answer cost, 0 to 2^53 - 1, in the caller's unit (tokens, money).
+        digest: SHA-256 of the canonical payload, 64 hex digits; equal digests are the
+            same answer.
+        ranking: JSON values, best first, or ``None``; not used by weighted-quorum.
+        exact_confidence, exact_weight, exact_cost: the same numbers as rationals.
+    """
+
+    expert_id: str
+    payload: JSONValue
+    confidence: Number
+    route_weight: Number
+    cost: Number
+    digest: str
+    ranking: tuple[JSONValue, ...] | None
+    exact_confidence: Fraction = field(init=False, repr=False)
+    exact_weight: Fraction = field(init=False, repr=False)
+    exact_cost: Fraction = field(init=False, repr=False)
+    _ranking_digest: str = field(init=False, repr=False)
+
+    def __init__(
+        self,
+        expert_id: str,
+        payload: JSONValue,
+        confidence: Number,
+        route_weight: Number,
+        cost: Number = 0,
+        digest: str | None = None,
+        *,
+        ranking: list[JSONValue] | tuple[JSONValue, ...] | None = None,
+    ) -> None:
+        """Check, copy and measure; see the class for the ranges.
+
+        Raises:
+            UsageTypeError: ``expert_id`` or ``route_weight`` is of the wrong type.
+            UsageError: ``expert_id`` or ``route_weight`` is out of range.
+            MisbehaviourError: the expert's fault: payload or ranking that is no JSON or
+                too large, a digest that is not the payload's, a confidence or cost that
+                is no number or out of range.
+        """
+        name = text(expert_id, "expert_id")
+        weight = _route_weight(route_weight, name)
+        try:
+            kept, found = _read_json(payload, "payload")
+            sureness = _read_number(confidence, "confidence", 1)
+            spent = _read_number(cost, "cost", limits.MAX_SAFE_INTEGER)
+            ranked, ranked_digest = _read_ranking(ranking)
+            _check_digest(digest, found)
+        except _FaultError as fault:
+            seen = {"confidence": confidence, "cost": cost, "digest": digest}
+            raise MisbehaviourError(name, str(fault), evidence=seen) from fault.__cause__
+        values: dict[str, Any] = {
+            "expert_id": name,
+            "payload": kept,
+            "confidence": confidence,
+            "route_weight": route_weight,
+            "cost": cost,
+            "digest": found,
+            "ranking": ranked,
+            "exact_confidence": sureness,
+            "exact_weight": weight,
+            "exact_cost": spent,
+            "_ranking_digest": ranked_digest,
+        }
+        for attribute, value in values.items():
+            object.__setattr__(self, attribute, value)
+
+    @property
+    def vote(self) -> float:
+        """Voting power, the double nearest to route weight times confidence."""
+        return float(self.exact_weight * self.exact_confidence)
+
+    @property
+    def identity(self) -> tuple[str, str, Fraction, Fraction, Fraction, str]:
+        """All that tells two proposals apart; sorts proposals in the one canonical order."""
+        return (
+            self.expert_id,
+            self.digest,
+            self.exact_confidence,
+            self.exact_weight,
+            self.exact_cost,
+            self._ranking_digest,
+        )
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Proposal):
+            return NotImplemented
+        return self.identity == other.identity
+
+    def __hash__(self) -> int:
+        return hash(self.identity)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON, numbers exact as ``"p/q"``; ``ranking`` only where there is one."""
+        form: dict[str, Any] = {
+            "expert_id": self.expert_id,
+            "payload": plain_copy(self.payload),
+            "digest": self.digest,
+            "confidence": as_text(self.exact_confidence),
+            "route_weight": as_text(self.exact_weight),
+            "cost": as_text(self.exact_cost),
+        }
+        if self.ranking is not None:
+            form["ranking"] = plain_copy(self.ranking)
+        return form
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Proposal:
+        """Read back what :meth:`to_dict` wrote; the digest is checked against the payload.
+
+        Raises:
+            UsageError: keys or numbers are not as :meth:`to_dict` writes them.
+            MisbehaviourError: as the constructor.
+        """
+        numbers = ("confidence", "route_weight", "cost")
+        form = members(
+            data, "the proposal", ("expert_id", "payload", "digest", *numbers), ("ranking",)
+        )
+        confidence, weight, cost = (from_text(form[name], name) for name in numbers)
+        digest = text(form["digest"], "digest")
+        if "ranking" in form and form["ranking"] is None:
+            raise UsageError("ranking is null; where there is none, the key is left out")
+        ranking = form.get("ranking")
+        return cls(
+            form["expert_id"], form["payload"], confidence, weight, cost, digest, ranking=ranking
+        )
+
+
+def _check_digest(given: object, found: str) -> None:
+    if given is not None and given != found:
+        raise _FaultError(f"the digest given is {shown(given)}, but its payload has {found!r}")
+
+
+def _read_ranking(ranking: object) -> tuple[tuple[JSONValue, ...] | None, str]:
+    if ranking is None:
+        return None, ""
+    if not isinstance(ranking, list | tuple):
+        raise _FaultError(f"its ranking is {shown(ranking)}; it should be a list, best first")
+    kept, digest = _read_json(list(ranking), "ranking")
+    return tuple(kept), digest
+
+
+@dataclass(frozen=True, slots=True, init=False, eq=False)
+class Absence:
+    """An expert of the roster that has no valid proposal; it counts against the quorum.
+
+    Attributes:
+        expert_id: 1 to ``limits.MAX_ID_LENGTH`` characters.
+        route_weight: as in :class:`Proposal`.
+        reason: one of :data:`REASONS`.
+        detail: for people, at most ``limits.MAX_DETAIL_LENGTH`` characters.
+        exact_weight: the route weight as a rational.
+    """
+
+    expert_id: str
+    route_weight: Number
+    reason: str
+    detail: str
+    exact_weight: Fraction = field(init=False, repr=False)
+
+    def __init__(self, expert_id: str, route_weight: Number, reason: str, detail: str = "") -> None:
+        """Check; see the class for the ranges.
+
+        Raises:
+            UsageTypeError: an argument is of the wrong type.
+            UsageError: an argument is out of range, or the reason is unknown.
+        """
+        name = text(expert_id, "expert_id")
+        why = text(reason, "reason")
+        if why not in REASONS:
+            raise UsageError(f"reason is {shown(why)}; it should be one of {', '.join(REASONS)}")
+        told = text(detail, "detail", limits.MAX_DETAIL_LENGTH, least=0)
+        object.__setattr__(self, "expert_id", name)
+        object.__setattr__(self, "route_weight", route_weight)
+        object.__setattr__(self, "reason", why)
+        object.__setattr__(self, "detail", told)
+        object.__setattr__(self, "exact_weight", _route_weight(route_weight, name))
+
+    @property
+    def identity(self) -> tuple[str, Fraction, str, str]:
+        """All that tells two absences apart; sorts them by expert."""
+        return (self.expert_id, self.exact_weight, self.reason, self.detail)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Absence):
+            return NotImplemented
+        return self.identity == other.identity
+
+    def __hash__(self) -> int:
+        return hash(self.identity)
+
+    def to_dict(self) -> dict[str, str]:
+        """As JSON, the weight exact as ``"p/q"``."""
+        return {
+            "expert_id": self.expert_id,
+            "route_weight": as_text(self.exact_weight),
+            "reason": self.reason,
+            "detail": self.detail,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Absence:
+        """Read back what :meth:`to_dict` wrote.
+
+        Raises:
+            UsageError: keys, weight or reason are not as :meth:`to_dict` writes them.
+        """
+        form = members(data, "the absence", ("expert_id", "route_weight", "reason", "detail"))
+        weight = from_text(form["route_weight"], "route_weight")
+        return cls(form["expert_id"], weight, form["reason"], form["detail"])

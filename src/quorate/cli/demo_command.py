@@ -1,0 +1,27 @@
+"""``quorate demo``: a panel with liars in it decides real cases."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from quorate.cli.shown import AsJson, print_json
+
+
+def demo(
+    folder: Annotated[
+        Path | None,
+        typer.Option("--keep", help="Keep the ledger, its key and the checkpoint in this folder."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Seven models judge real patients, some of them lying; see who is fooled."""
+    from quorate.cli.demo import render, run_demo
+
+    report = run_demo(folder)
+    if as_json:
+        print_json(report)
+    else:
+        render(report)

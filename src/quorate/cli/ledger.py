@@ -1,0 +1,148 @@
+"""``quorate ledger``: list, show, checkpoint."""
+
+from __future__ import annotations
+
+from itertools import islice
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from quorate.cli.shown import AsJson, out, print_json, say
+from quorate.cli.where import Keys, PolicyFile, Where, ledger_url, open_reading, trusted
+from quorate.core.errors import OperationalError, UsageError
+from quorate.ledger import Ledger, Receipt, read_signer
+
+app = typer.Typer(help="Look into a ledger.", no_args_is_help=True)
+
+
+@app.command("ls")
+def ls(
+    ledger: Where = None,
+    kind: Annotated[str | None, typer.Option(help="Only entries of this kind.")] = None,
+    trace: Annotated[str | None, typer.Option(help="Only entries of this trace id.")] = None,
+    start: Annotated[int, typer.Option(min=0, help="First seq to show.")] = 0,
+    most: Annotated[int, typer.Option("--limit", "-n", min=1, help="Most entries to show.")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """List entries, oldest first."""
+    with open_reading(ledger) as log:
+        found = list(islice(log.find(trace_id=trace, kind=kind, start=start), most + 1))
+        shown, more = found[:most], len(found) > most
+        if as_json:
+            print_json({"entries": [_row(receipt) for receipt in shown], "more": more})
+            return
+        _table(shown)
+        if more:
+            say(f"… more; go on with --start {shown[-1].seq + 1}, or give --limit")
+        elif not shown:
+            say("no entries" if len(log) == 0 else "no entries like that")
+
+
+def _row(receipt: Receipt) -> dict[str, object]:
+    return {
+        "seq": receipt.seq,
+        "time": receipt.timestamp,
+        "kind": receipt.kind,
+        "trace_id": receipt.trace_id,
+        "parent": receipt.parent,
+        "entry_hash": receipt.entry_hash,
+    }
+
+
+def _table(receipts: list[Receipt]) -> None:
+    if not receipts:
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("seq", justify="right")
+    for name in ("time", "kind", "trace id", "hash"):
+        table.add_column(name, overflow="fold", no_wrap=name != "trace id")
+    for r in receipts:
+        table.add_row(str(r.seq), r.timestamp, r.kind, r.trace_id or "", r.entry_hash[:16])
+    out().print(table, soft_wrap=False)
+
+
+@app.command("show")
+def show(
+    seq: Annotated[int, typer.Argument(help="Number of the entry, from 0.", min=0)],
+    ledger: Where = None,
+    key: Keys = None,
+    policy: PolicyFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show one entry; with --json, its whole receipt, which 'quorate verify' can check alone."""
+    trust = trusted(key, policy)
+    with open_reading(ledger) as log:
+        receipt = log.get(seq)
+        if trust is not None:
+            receipt.verify(trust)
+    if as_json:
+        print_json(receipt.to_dict())
+        return
+    for name, value in (
+        ("seq", receipt.seq),
+        ("origin", receipt.origin),
+        ("timestamp", receipt.timestamp),
+        ("kind", receipt.kind),
+        ("trace id", receipt.trace_id),
+        ("parent", receipt.parent),
+        ("previous hash", receipt.previous_hash),
+        ("entry hash", receipt.entry_hash),
+        ("signer", receipt.signer),
+        ("signature", receipt.signature),
+        ("co-signer", receipt.co_signer),
+        ("co-signature", receipt.co_signature),
+    ):
+        if value is not None:
+            say(f"{name + ':':16}{value}")
+    say("payload:")
+    out().print_json(data=receipt.payload, ensure_ascii=False)
+    if trust is None:
+        say("(signature not checked: no --key or --policy was given)")
+
+
+@app.command("checkpoint")
+def checkpoint(
+    signer: Annotated[
+        Path | None,
+        typer.Option(help="Private key of the ledger; else the one that ./quorate.toml names."),
+    ] = None,
+    ledger: Where = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="File to write the note to; never replaced."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Sign a note that pins the ledger as it stands. Keep it somewhere else than the ledger."""
+    url = ledger_url(ledger)
+    if signer is None:
+        if ledger is not None:
+            raise UsageError("name the ledger's private key with --signer")
+        signer = _declared_signer()
+    with Ledger.open(url) as readable:
+        size = len(readable)
+    with Ledger.open(url, signer=read_signer(signer)) as log:
+        note = log.checkpoint()
+    if output is not None:
+        try:
+            with output.open("x", encoding="utf-8") as file:
+                file.write(note)
+        except FileExistsError as error:
+            raise UsageError(f"{output} is there already; name another file") from error
+        except OSError as error:
+            raise OperationalError(f"{output} cannot be written: {error.strerror}") from error
+    if as_json:
+        print_json({"checkpoint": note, "origin": log.origin, "file": output and str(output)})
+    elif output is None:
+        typer.echo(note, nl=False)
+    else:
+        say(f"wrote {output}, which pins {size} entries; keep it somewhere else than the ledger")
+
+
+def _declared_signer() -> Path:
+    from quorate.cli.where import PANEL
+    from quorate.hub.panel import Panel
+
+    return Panel.declared(PANEL).signer_path

@@ -1,0 +1,68 @@
+"""``quorate run``: a panel decides a stream of tasks."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from quorate.cli.shown import AsJson, err, note, print_json, progress
+from quorate.hub import Panel, Run, RunSummary
+from quorate.ledger import Ledger, read_signer
+
+_REFUSED = 3
+
+
+def run(
+    panel: Annotated[Path, typer.Argument(help="Panel file (quorate.toml).")],
+    tasks: Annotated[str, typer.Argument(help="Task lines (JSONL), or - for standard input.")],
+    out: Annotated[
+        str, typer.Option("--out", "-o", help="Decision lines (JSONL), or - for standard output.")
+    ],
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit 3 if any task was refused.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Decide tasks, sealing every decision and every refusal; run again to go on after a stop."""
+    declared = Panel.load(panel)
+    for text in declared.notes():
+        note(text)
+    signer = read_signer(declared.signer_path)
+    origin = declared.table.ledger.origin
+    started = time.monotonic()
+    with (
+        Ledger.open(declared.ledger_url, signer=signer, origin=origin) as ledger,
+        progress("deciding") as shown,
+    ):
+        summary = Run(declared, ledger, tasks, out, shown).execute()
+    seconds = time.monotonic() - started
+    if as_json and out != "-":
+        print_json({**summary.to_dict(), "seconds": round(seconds, 3), "out": out})
+    else:
+        _say(summary, declared, out, seconds)
+    if strict and summary.refused:
+        raise typer.Exit(_REFUSED)
+
+
+def _say(summary: RunSummary, panel: Panel, out: str, seconds: float) -> None:
+    console = err()
+    earlier = f" ({summary.earlier} of them decided earlier)" if summary.earlier else ""
+    console.print(
+        f"{summary.total} tasks{earlier}: {summary.committed} committed, "
+        f"{summary.refused} refused, in {seconds:.1f} s",
+        markup=False,
+    )
+    if summary.other_panel:
+        note(
+            f"{summary.other_panel} were decided earlier by another panel than this one, and stay "
+            "as they are; to decide them again, give them new ids or use another ledger"
+        )
+    if out != "-":
+        console.print(f"decisions: {out}", markup=False)
+    console.print(
+        f"ledger:    {panel.ledger_url} ({summary.size} entries); check it with quorate verify",
+        markup=False,
+    )

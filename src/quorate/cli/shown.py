@@ -1,0 +1,74 @@
+"""What commands print: JSON on stdout if asked for, else words; errors on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+
+def out() -> Console:
+    """Console on stdout; wide enough not to break lines where it is no terminal."""
+    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+
+
+def err() -> Console:
+    """Console on stderr."""
+    return Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON document on stdout."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, default=_refuse) + "\n")
+
+
+def _refuse(value: object) -> str:
+    raise TypeError(f"{type(value).__name__} is not JSON")
+
+
+def say(text: str) -> None:
+    """Print plain text on stdout, markup characters and all."""
+    sys.stdout.write(text + "\n")
+
+
+def note(text: str) -> None:
+    """Print a remark on stderr."""
+    err().print(f"[yellow]note:[/] {_escape(text)}")
+
+
+def _escape(text: str) -> str:
+    return text.replace("[", "\\[")
+
+
+@contextmanager
+def progress(what: str) -> Iterator[Callable[[int, int | None], None]]:
+    """Show a progress bar on stderr where that is a terminal; yield what to call with counts."""
+    console = err()
+    if not console.is_terminal:
+        yield lambda _done, _total: None
+        return
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as bar:
+        shown = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(shown, completed=done, total=total)

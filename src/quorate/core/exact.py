@@ -1,0 +1,94 @@
+"""Exact numbers: what takes part in a verdict is a rational, never a rounded float.
+
+A float stands for its shortest round-trip decimal: ``0.1`` is one tenth, as its
+author wrote it, and not 3602879701896397/36028797018963968.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from fractions import Fraction
+from functools import lru_cache
+
+from quorate.core import limits
+from quorate.core.errors import UsageError, UsageTypeError
+
+Number = int | float | Decimal | Fraction
+"""What is accepted where a number takes part in a verdict."""
+
+_BOUND = 10**limits.MAX_NUMBER_DIGITS
+
+
+@lru_cache(maxsize=4096)
+def _from_float(text: str) -> Fraction:
+    return Fraction(text)
+
+
+def exact(value: Number, name: str = "number") -> Fraction:
+    """Read ``value`` as the rational it was written as.
+
+    Args:
+        value: int, finite float, finite Decimal or Fraction.
+        name: what to call the value in an error.
+
+    Raises:
+        UsageTypeError: a bool, a string or another type.
+        UsageError: NaN, an infinity, or more than ``limits.MAX_NUMBER_DIGITS`` digits.
+    """
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise UsageError(f"{name} is {value!r}; it must be finite")
+        return _from_float(float.__repr__(value))
+    if isinstance(value, bool) or not isinstance(value, int | Decimal | Fraction):
+        raise UsageTypeError(
+            f"{name} is {value!r} ({type(value).__name__}); "
+            "give an int, a float, a Decimal or a Fraction"
+        )
+    if isinstance(value, Decimal):
+        if not value.is_finite():
+            raise UsageError(f"{name} is {value}; it must be finite")
+        # Checked before the conversion, which would build 10**exponent.
+        if abs(value.adjusted()) + len(value.as_tuple().digits) > limits.MAX_NUMBER_DIGITS:
+            raise UsageError(f"{name} needs more than {limits.MAX_NUMBER_DIGITS} digits")
+    fraction = Fraction(value)
+    if abs(fraction.numerator) >= _BOUND or fraction.denominator >= _BOUND:
+        raise UsageError(f"{name} needs more than {limits.MAX_NUMBER_DIGITS} digits")
+    return fraction
+
+
+def as_text(value: Fraction) -> str:
+    """Write a rational as ``"p/q"`` in lowest terms, ``"p"`` where q is 1."""
+    return str(value)
+
+
+def from_text(text: object, name: str = "number") -> Fraction:
+    """Read back what :func:`as_text` wrote; any other spelling is refused.
+
+    Raises:
+        UsageTypeError: not a string.
+        UsageError: not a rational in lowest terms as :func:`as_text` writes it.
+    """
+    if not isinstance(text, str):
+        raise UsageTypeError(f'{name} is {text!r}; a rational is written as a string "p/q"')
+    if len(text) > 2 * limits.MAX_NUMBER_DIGITS + 2:
+        raise UsageError(f"{name} needs more than {limits.MAX_NUMBER_DIGITS} digits")
+    try:
+        fraction = Fraction(text)
+    except (ValueError, ZeroDivisionError) as error:
+        raise UsageError(f'{name} is {text!r}; a rational is written "p/q"') from error
+    if str(fraction) != text:
+        raise UsageError(f'{name} is {text!r}; in lowest terms that is "{fraction}"')
+    return exact(fraction, name)
+
+
+def common_scale(values: Iterable[Fraction]) -> tuple[list[int], int]:
+    """Bring rationals to one denominator, so that sums and comparisons are of integers.
+
+    Returns:
+        The scaled integers in order, and the denominator they all share (>= 1).
+    """
+    fractions: Sequence[Fraction] = list(values)
+    scale = math.lcm(*(fraction.denominator for fraction in fractions))
+    return [fraction.numerator * (scale // fraction.denominator) for fraction in fractions], scale

@@ -1,0 +1,59 @@
+"""Every size has a bound with a name. Beyond it the input is refused, never cut.
+
+Sizes are bytes of canonical JSON unless the name says otherwise.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+MAX_SAFE_INTEGER: Final = 2**53 - 1
+"""Largest magnitude of an integer in canonical JSON (RFC 8785 over I-JSON)."""
+
+MAX_DEPTH: Final = 64
+"""Deepest nesting of arrays and objects in canonical JSON."""
+
+MAX_NUMBER_DIGITS: Final = 400
+"""Most decimal digits in numerator or denominator of an exact number; covers every double."""
+
+MAX_REPLICAS: Final = 1024
+"""Most replicas, voters or experts in one roster."""
+
+MAX_ID_LENGTH: Final = 256
+"""Longest id of a replica, expert, session, task or trace, in characters."""
+
+MAX_PAYLOAD_BYTES: Final = 1 << 20
+"""Largest payload of one proposal."""
+
+MAX_DETAIL_LENGTH: Final = 500
+"""Longest detail of an absence, in characters; longer error texts are shortened to it."""
+
+MAX_BODY_BYTES: Final = 16 << 20
+"""Largest body of one ledger entry."""
+
+MAX_BATCH: Final = 10_000
+"""Most entries sealed by one ``append_many``."""
+
+MAX_TASK_BYTES: Final = 4 << 20
+"""Longest line of a task file, in bytes as read."""
+
+MAX_PANEL_BYTES: Final = 1 << 20
+"""Largest panel file, in bytes as read."""
+
+MAX_NOTE_BYTES: Final = 64 << 10
+"""Largest checkpoint note, in bytes as read."""
+
+MAX_KEY_FILE_BYTES: Final = 16 << 10
+"""Largest key file, in bytes as read."""
+
+MAX_KEYS: Final = 16
+"""Most keys that sign one ledger or stand in one policy."""
+
+MAX_CALLS_PER_REPLICA: Final = 64
+"""Most calls of one callable that may still be running in threads that cannot be stopped."""
+
+MAX_CONCURRENCY: Final = 256
+"""Most tasks of one run decided side by side."""
+
+MAX_TIMEOUT_SECONDS: Final = 86_400
+"""Longest deadline of one call."""

@@ -1,0 +1,125 @@
+"""Lines of task files and decision files (JSON Lines).
+
+A task line is ``{"id": text, "input": any JSON, "options": {}}``, a decision line
+``{"id", "status", "consensus", "support", "backing", "dissenting", "absent", "protocol",
+"seq"}``. Empty lines are skipped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, BinaryIO, Final
+
+import orjson
+
+from quorate.core import limits
+from quorate.core.canonical import digest, parse
+from quorate.core.errors import UsageError
+from quorate.ledger import Receipt
+
+_MEMBERS: Final = frozenset({"id", "input", "options"})
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One task: its id, its input (any JSON value), the input's digest, its line (from 1)."""
+
+    id: str
+    input: Any
+    input_digest: str
+    line: int
+
+
+class _Ids:
+    """Remembers ids in a temporary database, so that memory stays bounded."""
+
+    def __init__(self) -> None:
+        self._db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        self._db.execute("PRAGMA synchronous=OFF")
+        self._db.execute("CREATE TABLE ids (id BLOB PRIMARY KEY, line INTEGER) WITHOUT ROWID")
+        self._db.execute("BEGIN")
+
+    def first_line(self, id_: str, line: int) -> int:
+        """The line on which the id was first seen; ``line`` itself if it is new."""
+        key = hashlib.sha256(id_.encode()).digest()
+        self._db.execute("INSERT OR IGNORE INTO ids VALUES (?, ?)", (key, line))
+        found: int = self._db.execute("SELECT line FROM ids WHERE id = ?", (key,)).fetchone()[0]
+        return found
+
+    def close(self) -> None:
+        self._db.close()
+
+
+def read_tasks(file: BinaryIO, name: str) -> Iterator[Task]:
+    """Read tasks one by one; the file is never held as a whole.
+
+    Raises:
+        UsageError: ``name:line:`` and what is wrong with that line.
+    """
+    ids = _Ids()
+    try:
+        for number in _count_from_one():
+            line = file.readline(limits.MAX_TASK_BYTES + 1)
+            if not line:
+                return
+            if len(line) > limits.MAX_TASK_BYTES:
+                raise UsageError(f"{name}:{number}: longer than {limits.MAX_TASK_BYTES} bytes")
+            if not line.strip():
+                continue
+            try:
+                task = _task(line, number)
+            except UsageError as error:
+                raise UsageError(f"{name}:{number}: {error}") from error
+            first = ids.first_line(task.id, number)
+            if first != number:
+                raise UsageError(f"{name}:{number}: the id {task.id!r} is that of line {first} too")
+            yield task
+    finally:
+        ids.close()
+
+
+def _count_from_one() -> Iterator[int]:
+    number = 0
+    while True:
+        number += 1
+        yield number
+
+
+def _task(line: bytes, number: int) -> Task:
+    members = parse(line)
+    if not isinstance(members, dict):
+        raise UsageError('a task is an object, such as {"id": "1", "input": …}')
+    unknown = sorted(members.keys() - _MEMBERS)
+    if unknown:
+        raise UsageError(f"unknown {unknown[0]!r}; a task has id, input and options")
+    for name in ("id", "input"):
+        if name not in members:
+            raise UsageError(f"{name} is missing")
+    id_ = members["id"]
+    if not isinstance(id_, str) or not 1 <= len(id_) <= limits.MAX_ID_LENGTH:
+        raise UsageError(f"id is {id_!r}; give a text of 1 to {limits.MAX_ID_LENGTH} characters")
+    if members.get("options", {}) != {}:
+        raise UsageError("options is not empty, and no options are known")
+    return Task(id_, members["input"], digest(members["input"]), number)
+
+
+def decision_line(receipt: Receipt) -> bytes:
+    """The decision line of a sealed decision or refusal, line feed included."""
+    body = receipt.payload
+    verdict = body["verdict"]
+    against = [name for group in verdict["trace"]["groups"][1:] for name in group["members"]]
+    line = {
+        "id": body["task"]["id"],
+        "status": verdict["status"],
+        "consensus": verdict.get("consensus"),
+        "support": verdict["support"],
+        "backing": verdict["backing"],
+        "dissenting": sorted(against),
+        "absent": [{"expert_id": a["expert_id"], "reason": a["reason"]} for a in verdict["absent"]],
+        "protocol": verdict["protocol"],
+        "seq": receipt.seq,
+    }
+    return orjson.dumps(line) + b"\n"

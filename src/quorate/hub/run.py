@@ -1,0 +1,386 @@
+"""The main job: a panel decides a stream of tasks, every decision and refusal sealed.
+
+Theory of operation. Tasks are read one by one and decided side by side, at most
+``concurrency`` at a time. What is done at the head of the line is sealed as one group
+with one disk flush, in task order, and only then are its decision lines written. So a
+line in the output is always backed by the ledger, and a process that is killed at any
+moment leaves one of three things for each task: nothing (it is decided again), a sealed
+decision without its line (the line is written from the ledger), or both. The task id is
+the idempotency key: nothing is sealed twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import itertools
+import os
+import stat
+import sys
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+from quorate.arbitration import Decision, UnderQuorum
+from quorate.arbitration.sealed import DECISION, REFUSAL, body_of, kind_of
+from quorate.core import limits
+from quorate.core.calls import Callee, in_thread
+from quorate.core.canonical import digest
+from quorate.core.errors import OperationalError, UsageError
+from quorate.hub import panel_record
+from quorate.hub.lines import Task, decision_line, read_tasks
+from quorate.hub.panel import Panel
+from quorate.hub.session import Session
+from quorate.ledger import Ledger, Receipt
+
+_WAITING_PER_RUNNING: Final = 4
+_DASH: Final = "-"
+
+
+@dataclass(slots=True)
+class RunSummary:
+    """What a run came to.
+
+    Attributes:
+        committed: tasks with a committed answer, earlier ones included.
+        refused: tasks that were refused, earlier ones included.
+        earlier: of all these, decided before this process began.
+        other_panel: of the earlier ones, decided by another panel than this one.
+        size: entries in the ledger at the end.
+    """
+
+    committed: int = 0
+    refused: int = 0
+    earlier: int = 0
+    other_panel: int = 0
+    size: int = 0
+
+    @property
+    def total(self) -> int:
+        """Tasks decided, one way or the other."""
+        return self.committed + self.refused
+
+    def to_dict(self) -> dict[str, int]:
+        """The summary as JSON."""
+        return {
+            "tasks": self.total,
+            "committed": self.committed,
+            "refused": self.refused,
+            "earlier": self.earlier,
+            "other_panel": self.other_panel,
+            "entries": self.size,
+        }
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """A task in the window: its receipt if it was sealed earlier, or its verdict to come."""
+
+    task: Task
+    receipt: Receipt | None = None
+    verdict: asyncio.Task[tuple[str, dict[str, Any]]] | None = None
+
+    @property
+    def done(self) -> bool:
+        return self.verdict is None or self.verdict.done()
+
+
+@dataclass(slots=True)
+class Run:
+    """One run of a panel over a file of tasks.
+
+    Attributes:
+        panel: who decides.
+        ledger: where it is sealed, opened for writing.
+        tasks: file of task lines, or ``-`` for standard input.
+        out: file of decision lines, or ``-`` for standard output. If it is there already,
+            the run goes on where it ends.
+        progress: called with tasks done and tasks in all (``None`` if unknown).
+    """
+
+    panel: Panel
+    ledger: Ledger
+    tasks: str
+    out: str
+    progress: Callable[[int, int | None], None] | None = None
+    _summary: RunSummary = field(default_factory=RunSummary)
+    _total: int | None = None
+    _panel_digest: str = ""
+
+    def execute(self) -> RunSummary:
+        """Decide all tasks that have no decision yet, and write the lines that are missing.
+
+        Raises:
+            UsageError: a line of the tasks is broken (nothing is decided if they come from a
+                file), or ``out`` belongs to other tasks or another ledger.
+            StoreError: the ledger cannot be written; what was acknowledged stands.
+            OperationalError: a file cannot be read or written.
+        """
+        with contextlib.ExitStack() as files:
+            source = files.enter_context(_open_tasks(self.tasks))
+            self._total = self._precheck(source)
+            sink = files.enter_context(_open_out(self.out))
+            declared = panel_record.declaration(self.panel)
+            self._panel_digest = digest(declared)
+            tasks = read_tasks(source, self.tasks)
+            torn = self._check_lines_written(tasks, sink)
+            if torn is not None:
+                tasks = itertools.chain([torn], tasks)
+            self.ledger.append(panel_record.KIND, declared, key=f"panel:{self._panel_digest}")
+            asyncio.run(self._decide(tasks, sink))
+            sink.finish()
+        self._summary.size = len(self.ledger)
+        return self._summary
+
+    def _precheck(self, source: BinaryIO) -> int | None:
+        """Read all tasks once before deciding any, where the source can be read again."""
+        if not source.seekable():
+            return None
+        start = source.tell()
+        count = sum(1 for _ in read_tasks(source, self.tasks))
+        source.seek(start)
+        return count
+
+    def _check_lines_written(self, tasks: Iterator[Task], sink: _Out) -> Task | None:
+        """Go through the lines that an earlier run wrote; each must be what the ledger says.
+
+        Returns:
+            The task whose line was torn, which is still to be written, if there is one.
+        """
+        for line in sink.lines_written():
+            task = next(tasks, None)
+            place = f"{self.out}:{sink.count}"
+            if task is None:
+                raise UsageError(
+                    f"{place}: there are fewer tasks in {self.tasks}; name another output"
+                )
+            receipt = self._sealed(task)
+            sealed = b"" if receipt is None else decision_line(receipt)
+            if receipt is None or not sealed.startswith(line):
+                raise UsageError(
+                    f"{place}: is not the decision on task {task.id!r} that this ledger holds; "
+                    "name another output file, or the ledger this one was made with"
+                )
+            if line != sealed:
+                sink.take_off(line)
+                return task
+            self._count(receipt, earlier=True)
+        return None
+
+    def _sealed(self, task: Task) -> Receipt | None:
+        """The decision on that task if it is sealed already.
+
+        Raises:
+            UsageError: what is sealed under that id was about another input.
+        """
+        receipt = self.ledger.by_key(_key(task))
+        if receipt is not None:
+            asked = {"id": task.id, "input_digest": task.input_digest}
+            if receipt.kind not in (DECISION, REFUSAL) or receipt.payload.get("task") != asked:
+                raise UsageError(
+                    f"{self.tasks}:{task.line}: the task {task.id!r} was decided before on another "
+                    f"input (entry {receipt.seq}); a decided task never changes, use a new id"
+                )
+        return receipt
+
+    def _count(self, receipt: Receipt, *, earlier: bool) -> None:
+        if receipt.kind == DECISION:
+            self._summary.committed += 1
+        else:
+            self._summary.refused += 1
+        if earlier:
+            self._summary.earlier += 1
+            self._summary.other_panel += receipt.payload.get("panel") != self._panel_digest
+        if self.progress is not None:
+            self.progress(self._summary.total, self._total)
+
+    async def _decide(self, tasks: Iterator[Task], sink: _Out) -> None:
+        """Keep the window full, and seal what is done at its head, in task order."""
+        source = _Source(tasks, blocking=self._total is None)
+        running = asyncio.Semaphore(self.panel.table.run.concurrency)
+        most = self.panel.table.run.concurrency * _WAITING_PER_RUNNING
+        window: deque[_Waiting] = deque()
+        try:
+            while True:
+                while len(window) < most and (task := source.take()) is not None:
+                    window.append(self._begin(task, running))
+                group = _done_at_head(window)
+                if group:
+                    await self._seal(group, sink)
+                    continue
+                pending = source.pending(wanted=len(window) < most)
+                if window and window[0].verdict is not None:
+                    pending.add(window[0].verdict)
+                if not pending:
+                    return
+                await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for waiting in window:
+                if waiting.verdict is not None:
+                    waiting.verdict.cancel()
+
+    def _begin(self, task: Task, running: asyncio.Semaphore) -> _Waiting:
+        receipt = self._sealed(task)
+        if receipt is not None:
+            return _Waiting(task, receipt)
+        return _Waiting(task, verdict=asyncio.ensure_future(self._verdict(task, running)))
+
+    async def _verdict(self, task: Task, running: asyncio.Semaphore) -> tuple[str, dict[str, Any]]:
+        """Put one task to the panel: the kind and the body to be sealed."""
+        async with running:
+            proposals = await Session(self.panel.experts, task.input).acollect()
+        outcome: Decision | UnderQuorum
+        try:
+            outcome = self.panel.arbiter.arbitrate(proposals)
+        except UnderQuorum as refusal:
+            outcome = refusal
+        body = body_of(
+            outcome,
+            self.panel.arbiter,
+            proposals,
+            task={"id": task.id, "input_digest": task.input_digest},
+            panel=self._panel_digest,
+        )
+        return kind_of(outcome), body
+
+    async def _seal(self, group: list[_Waiting], sink: _Out) -> None:
+        fresh = [(w.task, w.verdict.result()) for w in group if w.verdict is not None]
+        items = [(kind, body, task.id, _key(task)) for task, (kind, body) in fresh]
+        sealed = iter(await asyncio.to_thread(self.ledger.append_all, items))
+        receipts = [
+            (w.receipt, True) if w.receipt is not None else (next(sealed), False) for w in group
+        ]
+        sink.write(b"".join(decision_line(receipt) for receipt, _ in receipts))
+        for receipt, earlier in receipts:
+            self._count(receipt, earlier=earlier)
+
+
+def _done_at_head(window: deque[_Waiting]) -> list[_Waiting]:
+    """Take off the window what is done at its head."""
+    group: list[_Waiting] = []
+    while window and window[0].done and len(group) < limits.MAX_BATCH:
+        group.append(window.popleft())
+    return group
+
+
+class _Source:
+    """Tasks one by one. Standard input is read in a thread, for it may keep us waiting."""
+
+    def __init__(self, tasks: Iterator[Task], *, blocking: bool) -> None:
+        self._tasks = tasks
+        self._reader = Callee("tasks", lambda _: next(tasks, None)) if blocking else None
+        self._reading: asyncio.Future[Task | None] | None = None
+        self._ended = False
+
+    def take(self) -> Task | None:
+        """The next task if it is there now; ``None`` if not, or if there are no more."""
+        if self._ended:
+            return None
+        if self._reader is None:
+            task = next(self._tasks, None)
+        elif self._reading is not None and self._reading.done():
+            task, self._reading = self._reading.result(), None
+        else:
+            return None
+        self._ended = task is None
+        return task
+
+    def pending(self, *, wanted: bool) -> set[asyncio.Future[Any]]:
+        """What to wait for until the next task is there; empty if none will come."""
+        if self._reader is None or self._ended:
+            return set()
+        if self._reading is None and wanted:
+            self._reading = asyncio.ensure_future(in_thread(self._reader, None))
+        return set() if self._reading is None else {self._reading}
+
+
+def _key(task: Task) -> str:
+    return f"task:{task.id}"
+
+
+@contextlib.contextmanager
+def _open_tasks(name: str) -> Iterator[BinaryIO]:
+    if name == _DASH:
+        yield sys.stdin.buffer
+        return
+    try:
+        file = Path(name).open("rb")  # noqa: SIM115 - closed below, errors inside are not its own
+    except OSError as error:
+        raise OperationalError(f"the tasks {name} cannot be read: {error.strerror}") from error
+    with file:
+        yield file
+
+
+class _Out:
+    """Where decision lines go: appended whole, after what an earlier run wrote."""
+
+    def __init__(self, name: str, descriptor: int) -> None:
+        self._name = name
+        self._descriptor = descriptor
+        self._resumes = name != _DASH
+        self.count = 0
+
+    def lines_written(self) -> Iterator[bytes]:
+        """Lines an earlier run wrote, one by one; the last may be torn."""
+        if self._resumes:
+            with Path(self._name).open("rb") as file:
+                for line in file:
+                    self.count += 1
+                    yield line
+
+    def take_off(self, line: bytes) -> None:
+        """Take a torn line off the end; only the last line can be torn."""
+        os.ftruncate(self._descriptor, os.fstat(self._descriptor).st_size - len(line))
+
+    def write(self, lines: bytes) -> None:
+        """Append whole lines; if that fails, none of them stays in a file."""
+        size = os.fstat(self._descriptor).st_size if self._resumes else 0
+        try:
+            left = memoryview(lines)
+            while left:
+                left = left[os.write(self._descriptor, left) :]
+        except OSError as error:
+            if self._resumes:
+                os.ftruncate(self._descriptor, size)
+            raise self._failed(error) from error
+
+    def finish(self) -> None:
+        """See to it that the lines survive a power failure."""
+        try:
+            if self._resumes:
+                os.fsync(self._descriptor)
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def _failed(self, error: OSError) -> OperationalError:
+        return OperationalError(
+            f"the output {self._name} cannot be written: {error.strerror}; every decision is in "
+            "the ledger, run again to write the lines that are missing"
+        )
+
+
+@contextlib.contextmanager
+def _open_out(name: str) -> Iterator[_Out]:
+    if name == _DASH:
+        yield _Out(name, sys.stdout.fileno())
+        return
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+    try:
+        descriptor = os.open(name, flags, 0o666)
+    except OSError as error:
+        raise OperationalError(f"the output {name} cannot be opened: {error.strerror}") from error
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise UsageError(f"the output {name} is no regular file; name a file, or - for stdout")
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise OperationalError(
+                f"the output {name} is being written by another run; wait for it to end"
+            ) from error
+        yield _Out(name, descriptor)
+    finally:
+        os.close(descriptor)

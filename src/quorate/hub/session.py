@@ -1,0 +1,93 @@
+"""One task put to a roster of experts, side by side.
+
+Every expert of the roster comes out as exactly one proposal or one absence with its
+reason: ``crashed`` (it raised), ``timeout`` (no answer by its deadline), ``over_budget``
+(the answer cost more than it may) or ``void`` (what it answered cannot be counted).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Self
+
+from quorate.arbitration import Absence, Proposal
+from quorate.core import limits
+from quorate.core.calls import Call, Outcome, call_all, printable, run_blocking
+from quorate.core.canonical import canonical, parse
+from quorate.core.errors import MisbehaviourError, UsageError
+from quorate.hub.experts import Expert
+
+
+class Proposals(tuple[Proposal, ...]):
+    """Proposals in order of expert id, and the absences of the same roster beside them.
+
+    Attributes:
+        absent: the absences, in order of expert id.
+    """
+
+    __slots__ = ("absent",)
+
+    absent: tuple[Absence, ...]
+
+    def __new__(cls, proposals: Iterable[Proposal], absent: Iterable[Absence] = ()) -> Self:
+        """Order both by expert id."""
+        made = super().__new__(cls, sorted(proposals, key=lambda p: p.expert_id))
+        made.absent = tuple(sorted(absent, key=lambda a: a.expert_id))
+        return made
+
+
+class Session:
+    """Puts one task to a roster of experts."""
+
+    def __init__(self, experts: Sequence[Expert], task: Any) -> None:
+        """Prepare to ask ``experts`` about ``task`` (any JSON value; each gets its own copy).
+
+        Raises:
+            UsageError: no experts, too many, one twice, or a task that is not JSON.
+        """
+        ids = [expert.id for expert in experts]
+        if not 1 <= len(ids) <= limits.MAX_REPLICAS:
+            raise UsageError(f"{len(ids)} experts; 1 to {limits.MAX_REPLICAS} are allowed")
+        for position, id_ in enumerate(ids):
+            if id_ in ids[:position]:
+                raise UsageError(f"the expert {id_!r} stands twice in the roster")
+        self._experts = tuple(experts)
+        self._task = canonical(task)
+
+    def collect(self) -> Proposals:
+        """Ask all, wait until each has answered or passed its deadline; see :meth:`acollect`."""
+        return run_blocking(self.acollect())
+
+    async def acollect(self) -> Proposals:
+        """Ask all side by side, and return proposals with absences.
+
+        If this coroutine is cancelled, async experts are cancelled with it; sync ones run on
+        in threads that cannot be stopped.
+        """
+        calls = [Call(e.callee, parse(self._task), e.timeout) for e in self._experts]
+        outcomes = await call_all(calls)
+        results = [_result(e, o) for e, o in zip(self._experts, outcomes, strict=True)]
+        return Proposals(
+            (r for r in results if isinstance(r, Proposal)),
+            (r for r in results if isinstance(r, Absence)),
+        )
+
+
+def _result(expert: Expert, outcome: Outcome) -> Proposal | Absence:
+    if outcome.reason is not None:
+        return Absence(expert.id, expert.weight, outcome.reason, outcome.detail)
+    try:
+        answer = expert.read(outcome.value)
+        proposal = Proposal(
+            expert.id, answer.payload, answer.confidence, expert.weight, answer.cost
+        )
+    except (MisbehaviourError, UsageError) as error:
+        return Absence(expert.id, expert.weight, "void", printable(str(error)))
+    if not expert.within_budget(proposal.exact_cost):
+        return Absence(
+            expert.id,
+            expert.weight,
+            "over_budget",
+            f"it cost {float(proposal.exact_cost):g}, at most {float(expert.max_cost or 0):g}",
+        )
+    return proposal

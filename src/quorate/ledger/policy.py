@@ -1,0 +1,94 @@
+"""Whom a verifier trusts. There is no verification without one.
+
+A policy file is TOML::
+
+    origin = "example.org/decisions"     # the log it is about; optional
+    keys = ["ed25519:…"]                 # public keys that may sign its entries
+    signatures = 1                       # how many of them must have signed each entry
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from quorate.core import limits
+from quorate.core.errors import OperationalError, UsageError
+from quorate.core.identity import Ed25519Verifier, Verifier
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The keys that a verifier trusts for one log.
+
+    Attributes:
+        verifiers: one or more keys, each once.
+        signatures: how many of them must have signed each entry, 1 to their number.
+        origin: the log's name, or ``None`` to accept any.
+    """
+
+    verifiers: tuple[Verifier, ...]
+    signatures: int = 1
+    origin: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check the keys and the number of signatures asked for."""
+        ids = {v.key_id for v in self.verifiers}
+        if not self.verifiers:
+            raise UsageError("a policy needs at least one key; without one nothing is verified")
+        if len(ids) != len(self.verifiers):
+            raise UsageError("a key stands twice in the policy")
+        if len(ids) > limits.MAX_KEYS:
+            raise UsageError(f"a policy has at most {limits.MAX_KEYS} keys")
+        if isinstance(self.signatures, bool) or not isinstance(self.signatures, int):
+            raise UsageError(f"signatures is {self.signatures!r}; give a whole number")
+        if not 1 <= self.signatures <= len(ids):
+            raise UsageError(
+                f"signatures is {self.signatures}; with {len(ids)} keys: 1..{len(ids)}"
+            )
+
+    def verifier(self, key_id: str) -> Verifier | None:
+        """The trusted key of that id, or ``None``."""
+        return next((v for v in self.verifiers if v.key_id == key_id), None)
+
+    @classmethod
+    def of(cls, verifiers: Iterable[Verifier], origin: str | None = None) -> Policy:
+        """Trust each of ``verifiers``; any one of them suffices."""
+        return cls(tuple(verifiers), 1, origin)
+
+    @classmethod
+    def read(cls, path: str | Path) -> Policy:
+        """Read a policy file (see the module).
+
+        Raises:
+            OperationalError: the file cannot be read.
+            UsageError: it is not a policy; the message says what is wrong.
+        """
+        try:
+            text = Path(path).read_text("utf-8")
+            members = tomllib.loads(text)
+        except OSError as error:
+            raise OperationalError(f"the policy {path} cannot be read: {error.strerror}") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise UsageError(f"the policy {path} is not TOML: {error}") from error
+        try:
+            return cls._from_members(members)
+        except UsageError as error:
+            raise UsageError(f"the policy {path}: {error}") from error
+
+    @classmethod
+    def _from_members(cls, members: dict[str, Any]) -> Policy:
+        unknown = sorted(members.keys() - {"origin", "keys", "signatures"})
+        if unknown:
+            raise UsageError(f"unknown {unknown[0]!r}; known are origin, keys, signatures")
+        keys = members.get("keys")
+        if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
+            raise UsageError('keys is a list of public keys, such as keys = ["ed25519:…"]')
+        origin = members.get("origin")
+        if origin is not None and not isinstance(origin, str):
+            raise UsageError(f"origin is {origin!r}; give a text")
+        verifiers = tuple(Ed25519Verifier.from_text(key) for key in keys)
+        return cls(verifiers, members.get("signatures", 1), origin)

@@ -1,0 +1,77 @@
+"""Compute sealed verdicts again: a signed wrong verdict does not verify.
+
+Which rule replays which kind of entry is declared by the packages that seal them, as
+entry points of the group ``quorate.replay`` (kind = "module:function"); other packages
+may add kinds of their own. A replay function takes ``(kind, body, context)`` and raises
+:class:`~quorate.core.errors.VerificationError` if the body's verdict is not what the
+rules give. A body that names a ``rule`` but whose kind has no function fails: what cannot
+be computed again is not called verified.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any
+
+from quorate.core.errors import MisbehaviourError, UsageError, VerificationError
+
+GROUP = "quorate.replay"
+
+
+class ReplayContext:
+    """What earlier entries of the same log declared, for later ones to be held to."""
+
+    def __init__(self) -> None:
+        """Begin with nothing declared."""
+        self._panels: dict[str, dict[str, Any]] = {}
+
+    def declare_panel(self, digest: str, declaration: dict[str, Any]) -> None:
+        """Remember that the panel with that digest was sealed."""
+        self._panels[digest] = declaration
+
+    def panel(self, digest: str) -> dict[str, Any] | None:
+        """The panel sealed earlier under that digest, or ``None``."""
+        return self._panels.get(digest)
+
+
+ReplayFunction = Callable[[str, Any, ReplayContext], None]
+
+
+@cache
+def _functions() -> dict[str, ReplayFunction]:
+    return {point.name: point.load() for point in entry_points(group=GROUP)}
+
+
+def replay(kind: str, body: Any, context: ReplayContext, seq: int) -> bool:
+    """Compute the verdict of one entry again.
+
+    Returns:
+        Whether the entry was a verdict or declaration that could be replayed; ``False``
+        for entries that claim none.
+
+    Raises:
+        VerificationError: rule ``replay`` (or ``panel``): the rules give something else.
+    """
+    function = _functions().get(kind)
+    if function is None:
+        if isinstance(body, dict) and "rule" in body:
+            raise VerificationError(
+                f"no installed rule replays the kind {kind!r}; install what sealed it",
+                index=seq,
+                rule="replay",
+            )
+        return False
+    try:
+        function(kind, body, context)
+    except VerificationError as error:
+        raise VerificationError(_bare(error), index=seq, rule=error.rule) from error
+    except (UsageError, MisbehaviourError) as error:
+        # What was sealed could not even be read as what it claims to be.
+        raise VerificationError(str(error), index=seq, rule="replay") from error
+    return True
+
+
+def _bare(error: VerificationError) -> str:
+    return str(error).removesuffix(f" [{error.rule}]")

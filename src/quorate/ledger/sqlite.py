@@ -1,0 +1,343 @@
+"""The embedded store: one SQLite file, durable on return.
+
+WAL with ``synchronous=FULL``: a commit returns when the log of it is on disk. The three
+look-up columns (``kind``, ``trace_id``, ``key``) repeat what the entry says so that they
+can be indexed; verification compares them, so nothing stored goes unchecked.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final, NamedTuple
+from urllib.parse import quote
+
+from quorate.core.errors import StoreError, UsageError, VerificationError
+
+APPLICATION_ID: Final = 0x51524C47  # "QRLG"
+USER_VERSION: Final = 1
+PAGE_ROWS: Final = 500
+
+_SCHEMA: Final = (
+    "CREATE TABLE log (origin TEXT NOT NULL) STRICT",
+    (
+        "CREATE TABLE entries (seq INTEGER PRIMARY KEY, entry TEXT NOT NULL, body TEXT NOT NULL, "
+        "salt BLOB NOT NULL, signatures TEXT NOT NULL, kind TEXT NOT NULL, trace_id TEXT, "
+        "key TEXT) STRICT"
+    ),
+    "CREATE INDEX entries_kind ON entries (kind)",
+    "CREATE INDEX entries_trace_id ON entries (trace_id) WHERE trace_id IS NOT NULL",
+    "CREATE UNIQUE INDEX entries_key ON entries (key) WHERE key IS NOT NULL",
+)
+_COLUMNS: Final = "seq, entry, body, salt, signatures, kind, trace_id, key"
+_LOCK_SECONDS: Final = 30.0
+
+
+class Row(NamedTuple):
+    """One row as stored. Text columns come as bytes, so that damaged text can be looked at."""
+
+    seq: int
+    entry: bytes
+    body: bytes
+    salt: bytes
+    signatures: bytes
+    kind: bytes
+    trace_id: bytes | None
+    key: bytes | None
+
+
+def no_fault(_point: str) -> None:
+    """Do nothing at a fault point; tests pass something that kills the process instead."""
+
+
+class SQLiteStore:
+    """Rows of one ledger in one SQLite database.
+
+    Args:
+        path: file of the database, or ``None`` for one in memory.
+        read_only: never write, and never create.
+        lock_seconds: how long to wait for another process's write to end.
+        fault_point: called between the steps of a write with the name of the step.
+    """
+
+    def __init__(
+        self,
+        path: Path | None,
+        *,
+        read_only: bool = False,
+        lock_seconds: float = _LOCK_SECONDS,
+        fault_point: Callable[[str], None] = no_fault,
+    ) -> None:
+        """Open the database; :meth:`begin` makes an empty one into a ledger.
+
+        Raises:
+            StoreError: it cannot be opened, or is no ledger.
+        """
+        self.path = path
+        self.read_only = read_only
+        self._fault_point = fault_point
+        self._lock = threading.RLock()
+        if path is not None and read_only and not path.is_file():
+            raise StoreError(f"there is no ledger at {path}")
+        with self._errors("open"):
+            self._db = self._connect(path, lock_seconds, read_only=read_only)
+        try:
+            with self._errors("open"):
+                self._prepare()
+        except BaseException:
+            self._db.close()
+            raise
+
+    @staticmethod
+    def _connect(path: Path | None, lock_seconds: float, *, read_only: bool) -> sqlite3.Connection:
+        def connect(target: str, *, uri: bool) -> sqlite3.Connection:
+            return sqlite3.connect(
+                target,
+                uri=uri,
+                timeout=lock_seconds,
+                isolation_level=None,
+                check_same_thread=False,
+            )
+
+        if path is None:
+            return connect(":memory:", uri=False)
+        if not read_only:
+            return connect(str(path), uri=False)
+        location = "file:" + quote(str(path.resolve()))
+        db = connect(location + "?mode=ro", uri=True)
+        try:
+            db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        except sqlite3.OperationalError:
+            db.close()
+            if path.with_name(path.name + "-wal").exists():
+                raise
+            # A copy in a read-only folder: nobody writes it, and SQLite may make no -shm there.
+            db = connect(location + "?immutable=1", uri=True)
+        return db
+
+    def _prepare(self) -> None:
+        db = self._db
+        db.text_factory = bytes
+        db.execute("PRAGMA trusted_schema=OFF")
+        if self.read_only:
+            db.execute("PRAGMA query_only=ON")
+            return
+        db.execute("PRAGMA synchronous=FULL")
+        # On macOS only this makes fsync reach the disk; elsewhere it does nothing.
+        db.execute("PRAGMA fullfsync=ON")
+
+    @property
+    def name(self) -> str:
+        """What to call the store in a message."""
+        return "memory" if self.path is None else str(self.path)
+
+    def begin(self, origin: str | None) -> None:
+        """Make an empty database into the ledger of ``origin``; leave a ledger as it is.
+
+        Raises:
+            StoreError: there is no ledger yet and ``origin`` is ``None``, or the database
+                is something else.
+        """
+        with self._lock, self._errors("open"):
+            if self._is_empty():
+                if origin is None or self.read_only:
+                    raise StoreError(f"there is no ledger at {self.name}")
+                self._use_write_ahead_log()
+                self._create(origin)
+            # Before anything is changed in what may be somebody else's database.
+            self._check_schema()
+            if not self.read_only:
+                self._use_write_ahead_log()
+
+    def _use_write_ahead_log(self) -> None:
+        if self.path is None:
+            return
+        mode = self._db.execute("PRAGMA journal_mode=WAL").fetchone()[0]
+        if mode != b"wal":
+            raise StoreError(f"{self.path}: SQLite cannot use a write-ahead log here")
+
+    def _is_empty(self) -> bool:
+        return self._scalar("SELECT count(*) FROM sqlite_master") == 0
+
+    def _scalar(self, query: str) -> object:
+        return self._db.execute(query).fetchone()[0]
+
+    def _create(self, origin: str) -> None:
+        with self.transaction():
+            if not self._is_empty():  # another process was first
+                return
+            for statement in _SCHEMA:
+                self._db.execute(statement)
+                self._fault_point("schema")
+            self._db.execute("INSERT INTO log VALUES (?)", (origin,))
+            self._db.execute(f"PRAGMA application_id={APPLICATION_ID}")
+            self._db.execute(f"PRAGMA user_version={USER_VERSION}")
+
+    def _check_schema(self) -> None:
+        application = self._scalar("PRAGMA application_id")
+        version = self._scalar("PRAGMA user_version")
+        found = {
+            row[0].decode("utf-8", "replace")
+            for row in self._db.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")
+        }
+        if application != APPLICATION_ID and found.isdisjoint(_SCHEMA):
+            raise StoreError(f"{self.name} is a database, but not a ledger")
+        if application != APPLICATION_ID or version != USER_VERSION or found != set(_SCHEMA):
+            raise VerificationError(
+                f"the layout of {self.name} is not that of a ledger of version {USER_VERSION}",
+                rule="layout",
+            )
+
+    def origin(self) -> str:
+        """Name of the log.
+
+        Raises:
+            VerificationError: rule ``layout``: it is not there exactly once, or no text.
+        """
+        with self._lock, self._errors("read"):
+            rows = self._db.execute("SELECT origin FROM log").fetchall()
+        if len(rows) != 1:
+            raise VerificationError(f"{self.name} names {len(rows)} origins", rule="layout")
+        try:
+            return str(rows[0][0], "ascii")
+        except UnicodeDecodeError as error:
+            raise VerificationError("the origin is no text", index=0, rule="origin") from error
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Hold the write lock of the database; commit at the end, or undo all on an error.
+
+        Raises:
+            StoreError: locked for too long, full, read-only or broken; nothing was written.
+        """
+        with self._lock, self._errors("write"):
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                self._fault_point("begun")
+                yield
+                self._fault_point("written")
+                self._db.execute("COMMIT")
+            except BaseException:
+                # SQLite may have undone it already, as it does when the disk is full.
+                with suppress(sqlite3.Error):
+                    self._db.execute("ROLLBACK")
+                raise
+            self._fault_point("committed")
+
+    def insert(
+        self, rows: Sequence[tuple[int, str, str, bytes, str, str, str | None, str | None]]
+    ) -> None:
+        """Write rows, inside a :meth:`transaction`."""
+        statement = f"INSERT INTO entries ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
+        if self._fault_point is no_fault:
+            self._db.executemany(statement, rows)
+            return
+        for row in rows:
+            self._db.execute(statement, row)
+            self._fault_point(f"inserted {row[0]}")
+
+    def last(self) -> Row | None:
+        """The last row, or ``None``."""
+        return self._one("ORDER BY seq DESC LIMIT 1", ())
+
+    def tip(self) -> tuple[int, bytes] | None:
+        """Seq and entry of the last row, or ``None``."""
+        with self._lock, self._errors("read"):
+            found: tuple[int, bytes] | None = self._db.execute(
+                "SELECT seq, entry FROM entries ORDER BY seq DESC LIMIT 1"
+            ).fetchone()
+        return found
+
+    def at(self, seq: int) -> Row | None:
+        """The row of that seq, or ``None``."""
+        return self._one("WHERE seq = ?", (seq,))
+
+    def by_key(self, key: str) -> Row | None:
+        """The row whose idempotency key has that digest, or ``None``."""
+        return self._one("WHERE key = ?", (key,))
+
+    def _one(self, clause: str, values: tuple[object, ...]) -> Row | None:
+        with self._lock, self._errors("read"):
+            row = self._db.execute(
+                f"SELECT {_COLUMNS} FROM entries {clause}",  # noqa: S608 - clauses are ours
+                values,
+            ).fetchone()
+        return None if row is None else Row._make(row)
+
+    def rows(
+        self, start: int = 0, *, kind: str | None = None, trace_id: str | None = None
+    ) -> Iterator[Row]:
+        """Rows in order of seq from ``start`` on, read a page at a time."""
+        clauses, fixed = ["seq >= ?"], []
+        for column, value in (("kind", kind), ("trace_id", trace_id)):
+            if value is not None:
+                clauses.append(f"{column} = ?")
+                fixed.append(value)
+        query = (
+            f"SELECT {_COLUMNS} FROM entries WHERE {' AND '.join(clauses)} "  # noqa: S608
+            f"ORDER BY seq LIMIT {PAGE_ROWS}"
+        )
+        # Reaches negative numbers, which only tampering can have put there.
+        position = start if start > 0 else -(2**63)
+        while True:
+            with self._lock, self._errors("read"):
+                page = self._db.execute(query, (position, *fixed)).fetchall()
+            for row in page:
+                yield Row._make(row)
+            if len(page) < PAGE_ROWS or page[-1][0] == 2**63 - 1:
+                return
+            position = page[-1][0] + 1
+
+    def problems(self) -> list[str]:
+        """What SQLite itself finds wrong with the file; empty when sound."""
+        with self._lock, self._errors("read"):
+            found = self._db.execute("PRAGMA integrity_check(5)").fetchall()
+        texts = [str(row[0], "utf-8", "replace") for row in found]
+        return [] if texts == ["ok"] else texts
+
+    def count(self) -> int:
+        """Number of rows."""
+        with self._lock, self._errors("read"):
+            return int(self._db.execute("SELECT count(*) FROM entries").fetchone()[0])
+
+    def synchronous(self) -> int:
+        """SQLite's durability setting of this connection; 2 is FULL."""
+        return int(self._db.execute("PRAGMA synchronous").fetchone()[0])
+
+    def close(self) -> None:
+        """Close the database."""
+        with self._lock:
+            self._db.close()
+
+    @contextmanager
+    def _errors(self, doing: str) -> Iterator[None]:
+        """Turn SQLite's errors into ours, with the next step in them."""
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            raise self._translated(error, doing) from error
+
+    def _translated(
+        self, error: sqlite3.DatabaseError, doing: str
+    ) -> StoreError | VerificationError | UsageError:
+        text = str(error)
+        if isinstance(error, sqlite3.ProgrammingError) and "closed" in text:
+            return UsageError("the ledger is closed; open it again")
+        if "malformed" in text or "decode" in text:
+            return VerificationError(f"the file {self.name} is damaged: {text}", rule="store")
+        hints = (
+            ("not a database", "it is some other file"),
+            ("locked", "another process is writing it; try again when it has finished"),
+            ("readonly", "it may be read but not written; check its permissions and its folder's"),
+            ("is full", "the disk is full; free some space and run again, nothing was written"),
+            ("unable to open", "check that its folder exists and that you may use it"),
+            ("I/O error", "the disk failed or is full; nothing was acknowledged"),
+        )
+        hint = next((hint for sign, hint in hints if re.search(sign, text)), "")
+        return StoreError(
+            f"cannot {doing} the ledger {self.name}: {text}" + (f" ({hint})" if hint else "")
+        )
