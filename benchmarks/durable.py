@@ -1,26 +1,216 @@
-"""Entries that are on disk when the call returns, beside what the disk and SQLite allow."""
+"""Entries that are on disk when the call returns, beside what SQLite and the disk allow."""
 
 from __future__ import annotations
 
 import os
 import sqlite3
+import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
-from itertools import batched, cycle, islice
-from typing import Any
+from contextlib import ExitStack, closing
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
 
 from benchmarks.cases import bodies
 from benchmarks.measure import Aim, Figure, Settings, Step, Subject, rate_of, side_by_side
 from quorate.core.identity import Ed25519Signer, HmacSigner, Signer
 from quorate.ledger.log import Ledger
+from quorate.ledger.sqlite import SQLiteStore, no_fault
 
-SUBJECT = "durable"
-GROUPS = (1, 10, 100, 1000)
-THREADS = (4, 16, 64)
-_COMMITS = {1: 60, 10: 40, 100: 15, 1000: 4}
-_BARE, _FLUSH = "bare SQLite inserts", "fdatasync x group"
-_COLUMNS = "seq, entry, body, salt, signatures, kind, trace_id, key"
+SUBJECT: Final = "durable"
+GROUPS: Final = (1, 10, 100, 1000)
+THREADS: Final = (4, 16, 64)
+
+_COMMITS: Final = {1: 60, 10: 40, 100: 12, 1000: 3}
+_SLOW_SECONDS: Final = 0.003
+_BARE: Final = "bare SQLite inserts"
+_FLUSH: Final = "fdatasync x group"
+_COLUMNS: Final = "seq, entry, body, salt, signatures, kind, trace_id, key"
 _flush: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)
-Rows = Sequence[tuple[Any, ...]]
+
+_Row = tuple[Any, ...]
+
+
+def steps(settings: Settings) -> list[Step]:
+    """One step per size of commit, and two for many appenders."""
+    grouped = [
+        Step(f"durable, {group} per commit", partial(_grouped, settings, group)) for group in GROUPS
+    ]
+    return [
+        *grouped,
+        Step("durable, many threads", lambda: _threads(settings, 0.0)),
+        Step("durable, a slow disk", lambda: _threads(settings, _SLOW_SECONDS)),
+    ]
+
+
+def _grouped(settings: Settings, group: int) -> list[Figure]:
+    commits = settings.units(_COMMITS[group])
+    work = [bodies(group)] * commits
+    folder = settings.scratch / f"group-{group}"
+    folder.mkdir()
+    with ExitStack() as stack:
+        rows = _rows(HmacSigner.generate(), group)
+        subjects: dict[str, Subject] = {}
+        signers: dict[str, Signer] = {
+            "Ed25519": Ed25519Signer.generate(),
+            "HMAC": HmacSigner.generate(),
+        }
+        for name, signer in signers.items():
+            ledger = stack.enter_context(_ledger(folder / f"{name}.sqlite", signer))
+            subjects[name] = _sealing(ledger, work)
+        bare = stack.enter_context(closing(_bare(folder / "bare.sqlite")))
+        subjects[_BARE] = _inserting(bare, rows, commits)
+        descriptor = os.open(folder / "raw", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        stack.callback(os.close, descriptor)
+        subjects[_FLUSH] = _flushing(descriptor, rows, commits)
+        turns = side_by_side(subjects, settings.turns)
+    flush_ms = 1000 * group / statistics.median(turns.rates[_FLUSH])
+    figures = []
+    for name in signers:
+        title = f"{group} per commit, {name}"
+        figures += [
+            turns.compare(name, _BARE, subject=SUBJECT, unit="entries/s", title=title),
+            turns.compare(
+                name,
+                _FLUSH,
+                subject=SUBJECT,
+                unit="entries/s",
+                title=title,
+                aim=_aim(group),
+                note=f"one write and flush: {flush_ms:.2f} ms",
+            ),
+        ]
+    return figures
+
+
+def _aim(group: int) -> Aim:
+    if group <= 100:
+        return Aim("90% of it", ratio=0.9)
+    return Aim("80k/s", rate=80_000)
+
+
+def _sealing(ledger: Ledger, work: Sequence[list[Any]]) -> Subject:
+    def seal() -> None:
+        for group in work:
+            ledger.append_many("decision", group)
+
+    return lambda: rate_of(sum(map(len, work)), seal)
+
+
+def _inserting(db: sqlite3.Connection, rows: Sequence[_Row], commits: int) -> Subject:
+    """Insert the same bytes, in transactions of the same size, with nothing made of them."""
+    marks = ", ".join("?" * len(rows[0]))
+    statement = f"INSERT INTO entries ({_COLUMNS}) VALUES ({marks})"  # noqa: S608 - all our own
+    numbers = iter(range(1 << 62))
+
+    def insert(prepared: Sequence[Sequence[_Row]]) -> None:
+        for group in prepared:
+            db.execute("BEGIN IMMEDIATE")
+            db.executemany(statement, group)
+            db.execute("COMMIT")
+
+    def turn() -> float:
+        prepared = [[(next(numbers), *row[1:]) for row in rows] for _ in range(commits)]
+        return rate_of(commits * len(rows), lambda: insert(prepared))
+
+    return turn
+
+
+def _flushing(descriptor: int, rows: Sequence[_Row], commits: int) -> Subject:
+    """Append the same bytes to a file, and flush it once per group."""
+    raw = b"".join(
+        field.encode() if isinstance(field, str) else field
+        for row in rows
+        for field in row
+        if isinstance(field, str | bytes)
+    )
+
+    def flush() -> None:
+        for _ in range(commits):
+            os.write(descriptor, raw)
+            _flush(descriptor)
+
+    return lambda: rate_of(commits * len(rows), flush)
+
+
+def _threads(settings: Settings, pause: float) -> list[Figure]:
+    """One thread that appends singly, beside many that do: they share the flushes.
+
+    Args:
+        settings: of the run.
+        pause: seconds that every commit takes longer, for a disk that is slow to flush.
+    """
+    each = settings.units(12)
+    single, extra = "one thread", f", flush {1000 * pause:.0f} ms slower" if pause else ""
+    store = SQLiteStore(
+        settings.scratch / f"threads-{pause}.sqlite",
+        fault_point=partial(_pausing, pause) if pause else no_fault,
+    )
+    store.begin("quorate/bench")
+    with Ledger(store, signers=[Ed25519Signer.generate()]) as ledger:
+        subjects = {single: _appending(ledger, 1, 4 * each)}
+        for count in THREADS:
+            subjects[f"{count} threads"] = _appending(ledger, count, each)
+        turns = side_by_side(subjects, settings.turns)
+    return [
+        turns.compare(
+            f"{count} threads",
+            single,
+            subject=SUBJECT,
+            unit="entries/s",
+            title=f"{count} threads, append(){extra}",
+        )
+        for count in THREADS
+    ]
+
+
+def _pausing(pause: float, point: str) -> None:
+    if point == "written":
+        time.sleep(pause)
+
+
+def _appending(ledger: Ledger, count: int, each: int) -> Subject:
+    work = bodies(each)
+
+    def append() -> None:
+        for body in work:
+            ledger.append("decision", body)
+
+    def all_threads() -> None:
+        threads = [threading.Thread(target=append) for _ in range(count)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    return lambda: rate_of(count * each, all_threads)
+
+
+def _ledger(path: Path, signer: Signer) -> Ledger:
+    return Ledger.open(f"sqlite:///{path}", signer=signer)
+
+
+def _bare(path: Path) -> sqlite3.Connection:
+    """The ledger's columns and settings, without its indexes."""
+    db = sqlite3.connect(path, isolation_level=None)
+    db.execute("PRAGMA journal_mode=WAL")
+    db.execute("PRAGMA synchronous=FULL")
+    db.execute(
+        "CREATE TABLE entries (seq INTEGER PRIMARY KEY, entry TEXT, body TEXT, salt BLOB, "
+        "signatures TEXT, kind TEXT, trace_id TEXT, key TEXT) STRICT"
+    )
+    return db
+
+
+def _rows(signer: Signer, count: int) -> list[_Row]:
+    """Rows as the ledger stores them, to be written again without it."""
+    with Ledger.open("memory:", signer=signer) as ledger:
+        ledger.append_many("decision", bodies(count))
+        return [tuple(_stored(row)) for row in ledger.store.rows()]
+
+
+def _stored(row: Sequence[Any]) -> Iterator[Any]:
+    for name, field in zip(_COLUMNS.split(", "), row, strict=True):
+        yield field.decode() if isinstance(field, bytes) and name != "salt" else field

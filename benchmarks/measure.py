@@ -150,7 +150,7 @@ class Turns:
 
     rates: Mapping[str, list[float]]
 
-    def compare(  # noqa: PLR0913 - the fields of a figure
+    def compare(
         self,
         name: str,
         reference: str,

@@ -203,6 +203,10 @@ def test_tallies_that_do_not_add_up_are_refused():
     hollow["trace"]["groups"] = []
     with pytest.raises(UsageError, match="own group"):
         Decision.from_dict(hollow)
+    empty_group = decided().to_dict()
+    empty_group["trace"]["groups"][0]["members"] = []
+    with pytest.raises(UsageError, match="no members"):
+        Decision.from_dict(empty_group)
 
 
 def test_a_policy_that_decided_is_named():

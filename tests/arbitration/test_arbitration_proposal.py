@@ -140,6 +140,8 @@ def test_equality_is_of_exact_values_and_json():
     assert one != "a"
     assert Absence("a", 0.5, "void") == Absence("a", Fraction(1, 2), "void")
     assert Absence("a", 0.5, "void") != Absence("a", 0.5, "void", "why")
+    assert Absence("a", 0.5, "void") != "a"
+    assert len({Absence("a", 0.5, "void"), Absence("a", Fraction(1, 2), "void")}) == 1
 
 
 def test_vote_is_the_nearest_double_of_the_exact_product():

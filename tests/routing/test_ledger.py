@@ -1,6 +1,7 @@
 import copy
 import json
 import threading
+import time
 
 import pytest
 from hypothesis import given
@@ -165,6 +166,15 @@ def test_memory_is_bounded():
     assert len(ledger._sessions) <= 4
 
 
+def test_a_session_with_a_round_kept_is_not_forgotten():
+    ledger = BFTLedger(keep_sessions=1)
+    opened(ledger)
+    for session in "tuv":
+        ledger.conclude(session, opened(ledger, session))
+    assert opened(ledger) == 2
+    assert opened(ledger, "t") == 2
+
+
 @pytest.mark.parametrize("limit", ["keep_rounds", "keep_sessions", "max_open"])
 @pytest.mark.parametrize("value", [0, -1, True, 1.0])
 def test_bad_limits_are_refused(limit, value):
@@ -173,7 +183,12 @@ def test_bad_limits_are_refused(limit, value):
 
 
 def test_two_threads_conclude_a_round_once():
-    record = Record()
+    class Slow(Record):
+        def append(self, *args, **options):
+            time.sleep(0.05)
+            return super().append(*args, **options)
+
+    record = Slow()
     ledger = BFTLedger(record)
     opened(ledger)
     results = []

@@ -147,6 +147,18 @@ class Nasty:
     __hash__ = None
 
 
+class Switch:
+    """As a framework's scalar tensor of truth values behaves."""
+
+    dtype = "torch.bool"
+
+    def __index__(self):
+        return 1
+
+    def __repr__(self):
+        return "tensor(True)"
+
+
 class Sly:
     def __repr__(self):
         return "b"
@@ -165,7 +177,8 @@ class Text(str):
     [
         (True, True), (np.bool_(True), "np.True_"), (None, None), (1.0, 1.0), (np.float64(1), 1.0),
         (float("nan"), "nan"), ([1], "[1]"), ({}, "{}"), ({1}, "{1}"), (b"b", "b'b'"), (Sly(), "b"),
-        (Nasty(), "(a Nasty that cannot be shown)"), (7, 7), ("zz", "zz"), (2**60, str(2**60)),
+        (Nasty(), "(a Nasty that cannot be shown)"), (7, 7), (Switch(), "tensor(True)"),
+        ("zz", "zz"), (2**60, str(2**60)),
         ("", "''"), ("\ud800", "'\\ud800'"), (np.array([1]), "array([1])"),
         (np.array(True), "array(True)"),
     ],

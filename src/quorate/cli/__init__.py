@@ -6,11 +6,25 @@ Exit codes: 0 done, 2 usage, 3 refused under ``--strict``, 4 verification failed
 
 from __future__ import annotations
 
+import os
 import sys
 
 
 def main() -> None:
     """Run the command line, and end the process with its exit code."""
-    from quorate.cli.app import run  # the package stays importable without typer
+    try:
+        _open_missing()
+        from quorate.cli.app import run  # the package stays importable without typer
 
-    sys.exit(run(sys.argv[1:]))
+        code = run(sys.argv[1:])
+    except KeyboardInterrupt:
+        code = 130
+    sys.exit(code)
+
+
+def _open_missing() -> None:
+    """Stand /dev/null in for standard streams that the caller closed."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            # The lowest free descriptor is the missing one.
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115

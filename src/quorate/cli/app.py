@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Annotated, Final
 
 import typer
@@ -12,7 +14,13 @@ import quorate
 from quorate.cli import demo_command, explain, init, keys, ledger, verify
 from quorate.cli import run as run_command
 from quorate.cli.shown import err, print_json
-from quorate.core.errors import NoQuorum, OperationalError, QuorateError, VerificationError
+from quorate.core.errors import (
+    NoQuorum,
+    OperationalError,
+    QuorateError,
+    UsageError,
+    VerificationError,
+)
 
 USAGE: Final = 2
 REFUSED: Final = 3
@@ -68,23 +76,62 @@ def exit_code(error: QuorateError) -> int:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code; nothing ends in a traceback but our own bugs."""
+    as_json = "--json" in arguments
     try:
-        app(list(arguments), prog_name="quorate")
-    except SystemExit as done:
-        return done.code if isinstance(done.code, int) else 0
-    except KeyboardInterrupt:
-        err().print("interrupted")
-        return INTERRUPTED
+        code = _dispatch(list(arguments))
+        sys.stdout.flush()
     except QuorateError as error:
         code = exit_code(error)
-        if "--json" in arguments:
-            print_json({"error": _told(error), "exit_code": code})
-        else:
-            console = err()
-            console.print("[bold red]error:[/] ", end="")
-            console.print(str(error), markup=False)
-        return code
+        _report(error, code, as_json=as_json)
+    except BrokenPipeError:
+        # Whoever read the output has gone, as head does: nothing to complain about.
+        code = UNAVAILABLE
+    except OSError as error:
+        code = UNAVAILABLE
+        _report(OperationalError(str(error)), code, as_json=as_json)
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    if code == INTERRUPTED:
+        err().print("interrupted")
+    return code if _flushed() else UNAVAILABLE
+
+
+def _dispatch(arguments: list[str]) -> int:
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError as error:
+            raise UsageError(f"the argument {argument!r} is not UTF-8 text") from error
+    try:
+        app(arguments, prog_name="quorate")
+    except SystemExit as done:
+        # 1 is what typer ends with where the reader of the output has gone.
+        return UNAVAILABLE if done.code == 1 else done.code if isinstance(done.code, int) else 0
     return 0
+
+
+def _flushed() -> bool:
+    """Write out what is left; where that fails, drop it, so that exiting does not fail over it."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        null = os.open(os.devnull, os.O_WRONLY)
+        with suppress(OSError):
+            os.dup2(null, sys.stdout.fileno())
+        os.close(null)
+        return False
+    return True
+
+
+def _report(error: QuorateError, code: int, *, as_json: bool) -> None:
+    if as_json:
+        with suppress(OSError):
+            print_json({"error": _told(error), "exit_code": code})
+        return
+    console = err()
+    with suppress(OSError):
+        console.print("[bold red]error:[/] ", end="")
+        console.print(str(error), markup=False)
 
 
 def _told(error: QuorateError) -> dict[str, object]:

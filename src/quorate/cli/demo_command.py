@@ -9,19 +9,28 @@ import typer
 
 from quorate.cli.shown import AsJson, print_json
 
+_UNVERIFIED = 4
+
 
 def demo(
     folder: Annotated[
         Path | None,
         typer.Option("--keep", help="Keep the ledger, its key and the checkpoint in this folder."),
     ] = None,
+    svg: Annotated[
+        Path | None, typer.Option("--svg", help="Save what is shown as a picture too.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Seven models judge real patients, some of them lying; see who is fooled."""
-    from quorate.cli.demo import render, run_demo
+    from quorate.cli.demo import render, run_demo, save_picture
 
     report = run_demo(folder)
+    if svg is not None:
+        save_picture(report, svg)
     if as_json:
         print_json(report)
     else:
         render(report)
+    if not report["sound"]:
+        raise typer.Exit(_UNVERIFIED)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from quorate.cli.shown import AsJson, out, print_json, say
 from quorate.cli.where import Keys, PolicyFile, Where, ledger_url, open_reading, trusted
@@ -54,6 +53,8 @@ def _row(receipt: Receipt) -> dict[str, object]:
 def _table(receipts: list[Receipt]) -> None:
     if not receipts:
         return
+    from rich.table import Table
+
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("seq", justify="right")
     for name in ("time", "kind", "trace id", "hash"):

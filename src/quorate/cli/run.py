@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from quorate.cli.shown import AsJson, err, note, print_json, progress
-from quorate.hub import Panel, Run, RunSummary
 from quorate.ledger import Ledger, read_signer
+
+if TYPE_CHECKING:
+    from quorate.hub import Panel, RunSummary
 
 _REFUSED = 3
 
@@ -27,6 +29,8 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Decide tasks, sealing every decision and every refusal; run again to go on after a stop."""
+    from quorate.hub import Panel, Run
+
     declared = Panel.load(panel)
     for text in declared.notes():
         note(text)

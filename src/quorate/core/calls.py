@@ -20,7 +20,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from queue import SimpleQueue
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from quorate.core import limits
 from quorate.core.errors import UsageError
@@ -33,8 +33,7 @@ TIMEOUT: Final = "timeout"
 _CANCEL_GRACE_SECONDS: Final = 0.5
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What came of one call.
 
     Attributes:
@@ -51,7 +50,7 @@ class Outcome:
 
 
 class Callee:
-    """One callable, sync or async, and how many calls of it are still running."""
+    """One callable, sync or async, and the calls of it that are still running in threads."""
 
     def __init__(self, name: str, function: Callable[..., Any]) -> None:
         """Wrap ``function``; ``name`` is what errors and threads call it.
@@ -65,7 +64,7 @@ class Callee:
         self.function = function
         call = getattr(function, "__call__", None)  # noqa: B004 - for objects with an async __call__
         self.is_async = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
-        self.running = 0
+        self.running: set[object] = set()
 
 
 @dataclass(slots=True)
@@ -80,48 +79,93 @@ class Call:
 async def call_all(calls: Sequence[Call]) -> list[Outcome]:
     """Make all ``calls`` side by side; one outcome each, in the order given.
 
-    Returns when every call has ended or passed its deadline. If this coroutine is
-    cancelled, every call still running is cancelled with it.
+    Returns when every call has ended or passed its deadline. An answer after the deadline
+    is none. If this coroutine is cancelled, every call still running is cancelled with it.
     """
-    started = time.monotonic()
-    tasks = [asyncio.ensure_future(_guarded(call)) for call in calls]
-    waiting = set(tasks)
+    loop = asyncio.get_running_loop()
+    tasks = [loop.create_task(_guarded(call)) for call in calls]
+    waiting = _Waiting(loop, tasks, calls)
     try:
-        deadlines = sorted({call.timeout for call in calls if call.timeout is not None})
-        for timeout in [*deadlines, None]:
-            if not waiting:
-                break
-            left = None if timeout is None else max(0.0, timeout - (time.monotonic() - started))
-            _, waiting = await asyncio.wait(waiting, timeout=left)
-            late = [
-                t
-                for t, c in zip(tasks, calls, strict=True)
-                if t in waiting and c.timeout == timeout
-            ]
-            if late:
-                waiting.difference_update(late)
-                await _stop(late)
+        await waiting.over
     finally:
-        for task in waiting:
+        waiting.stop()
+    return [
+        _late(task, call) if task in waiting.late else task.result()
+        for task, call in zip(tasks, calls, strict=True)
+    ]
+
+
+async def call_one(call: Call) -> Outcome:
+    """Make one call without a deadline; its ``timeout`` is not looked at."""
+    return await _guarded(call)
+
+
+class _Waiting:
+    """Waits for tasks, with one timer for each different deadline.
+
+    ``asyncio.wait`` would do, at twice the cost of all else in a round of quick replicas.
+
+    Attributes:
+        over: done when every task has ended, or passed its deadline and its grace.
+        late: tasks that passed their deadline.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        tasks: Sequence[asyncio.Task[Outcome]],
+        calls: Sequence[Call],
+    ) -> None:
+        self.over: asyncio.Future[None] = loop.create_future()
+        self.late: set[asyncio.Task[Outcome]] = set()
+        self._loop = loop
+        self._open = set(tasks)
+        for task in tasks:
+            task.add_done_callback(self._ended)
+        if not tasks:
+            self.over.set_result(None)
+        self._timers = [
+            loop.call_later(
+                timeout,
+                self._expire,
+                [t for t, c in zip(tasks, calls, strict=True) if c.timeout == timeout],
+            )
+            for timeout in {call.timeout for call in calls}
+            if timeout is not None
+        ]
+
+    def _ended(self, task: asyncio.Task[Outcome]) -> None:
+        self._open.discard(task)
+        if not self._open and not self.over.done():
+            self.over.set_result(None)
+
+    def _expire(self, tasks: Sequence[asyncio.Task[Outcome]]) -> None:
+        """Cancel what is late, and give it a moment to clean up after itself."""
+        late = [task for task in tasks if task in self._open]
+        for task in late:
+            self.late.add(task)
             task.cancel()
-    return [_outcome(task, call) for task, call in zip(tasks, calls, strict=True)]
+        self._timers.append(self._loop.call_later(_CANCEL_GRACE_SECONDS, self._leave, late))
+
+    def _leave(self, tasks: Sequence[asyncio.Task[Outcome]]) -> None:
+        """Stop waiting for tasks that do not let themselves be cancelled."""
+        for task in tasks:
+            self._ended(task)
+
+    def stop(self) -> None:
+        """Drop the timers, and cancel what still runs."""
+        for timer in self._timers:
+            timer.cancel()
+        for task in self._open:
+            task.cancel()
 
 
-async def _stop(tasks: Sequence[asyncio.Task[Outcome]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.wait(tasks, timeout=_CANCEL_GRACE_SECONDS)
-
-
-def _outcome(task: asyncio.Task[Outcome], call: Call) -> Outcome:
-    if task.done() and not task.cancelled():
-        return task.result()
+def _late(task: asyncio.Task[Outcome], call: Call) -> Outcome:
     seconds = call.timeout or 0.0
-    if task.done() and call.callee.is_async:
-        detail = f"no answer within {seconds:g} s; cancelled"
-    else:
-        detail = f"no answer within {seconds:g} s; still running, it cannot be stopped"
-    return Outcome(reason=TIMEOUT, detail=detail, seconds=seconds)
+    how = "cancelled"
+    if not call.callee.is_async or not task.done():
+        how = "still running, it cannot be stopped"
+    return Outcome(None, TIMEOUT, f"no answer within {seconds:g} s; {how}", seconds)
 
 
 async def _guarded(call: Call) -> Outcome:
@@ -207,14 +251,14 @@ def in_thread(callee: Callee, argument: Any) -> Awaitable[Any]:
     Raises:
         RuntimeError: ``limits.MAX_CALLS_PER_REPLICA`` earlier calls of it are still running.
     """
-    if callee.running >= limits.MAX_CALLS_PER_REPLICA:
-        raise RuntimeError(f"{callee.running} earlier calls of it are still running")
+    if len(callee.running) >= limits.MAX_CALLS_PER_REPLICA:
+        raise RuntimeError(f"{len(callee.running)} earlier calls of it are still running")
     loop = asyncio.get_running_loop()
     future: asyncio.Future[Any] = loop.create_future()
     context = contextvars.copy_context()
+    token = object()
 
     def settle(value: Any, error: BaseException | None) -> None:
-        callee.running -= 1
         if future.cancelled():
             return
         if error is None:
@@ -233,11 +277,12 @@ def in_thread(callee: Callee, argument: Any) -> Awaitable[Any]:
         # Foreign code in a thread of ours: nothing may escape into the thread's top.
         except BaseException as raised:  # noqa: BLE001
             error = raised
+        callee.running.discard(token)
         # The loop may be gone by the time a late call returns; nobody waits for it then.
         with contextlib.suppress(RuntimeError):
             loop.call_soon_threadsafe(settle, value, error)
 
-    callee.running += 1
+    callee.running.add(token)
     _threads.submit(work)
     return future
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from contextlib import suppress
 from typing import Any, Final
 
 import orjson
@@ -70,20 +69,16 @@ def parse(text: bytes | str) -> JSONValue:
         CanonicalError: not JSON, not UTF-8, duplicate keys, NaN or infinities, a number
             whose value a double or a safe integer cannot hold, lone surrogates, too deep.
     """
-    value: JSONValue
-    if isinstance(text, bytes):
-        # What the fast encoder writes back byte for byte is canonical already: no key stood
-        # twice in it, and no number was rounded.
-        with suppress(orjson.JSONDecodeError):
-            value = orjson.loads(text)
-            if _fast(value) == text:
-                return value
+    found = _read_fast(text) if isinstance(text, bytes) else None
+    if found is not None:
+        return found[0]
     try:
         source = text.decode("utf-8") if isinstance(text, bytes) else text
         value = json.loads(
             source,
             object_pairs_hook=_unique,
             parse_constant=_refuse_constant,
+            parse_int=_read_integer,
         )
     except UnicodeDecodeError as error:
         raise CanonicalError("$", f"not UTF-8: byte {error.start} is no character") from error
@@ -102,6 +97,34 @@ def parse(text: bytes | str) -> JSONValue:
     return value
 
 
+def parse_canonical(text: bytes) -> JSONValue:
+    """Read JSON that must stand in its one canonical form.
+
+    Raises:
+        CanonicalError: as :func:`parse`; or it is JSON, but spelled otherwise.
+    """
+    found = _read_fast(text)
+    if found is not None:
+        return found[0]
+    value = parse(text)
+    if canonical(value) != text:
+        raise CanonicalError("$", "not in canonical form")
+    return value
+
+
+def _read_fast(text: bytes) -> tuple[JSONValue] | None:
+    """Read canonical bytes of the guarded domain; ``None`` for any others.
+
+    What the fast encoder writes back byte for byte is canonical: no key stood in it twice,
+    and no number was rounded.
+    """
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
+    return (value,) if _fast(value) == text else None
+
+
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(pairs):
@@ -117,6 +140,18 @@ def _refuse_constant(name: str) -> Any:
     raise CanonicalError("$", f"{name} is not JSON")
 
 
+def _read_integer(text: str) -> int | float:
+    """Read digits as an int; beyond the safe ones as the double of which they are the form."""
+    value = int(text)
+    if abs(value) > limits.MAX_SAFE_INTEGER and len(text) <= _MOST_DIGITS:
+        double = float(value)
+        # RFC 8785 writes doubles below 1e21 without an exponent.
+        if rfc8785.dumps(double) == text.encode():
+            return double
+    return value
+
+
+_MOST_DIGITS: Final = len("-") + 21
 _ATOMS: Final = frozenset({str, int, bool, type(None)})
 _OPTIONS: Final = orjson.OPT_SORT_KEYS | orjson.OPT_STRICT_INTEGER
 

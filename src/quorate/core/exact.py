@@ -7,6 +7,7 @@ author wrote it, and not 3602879701896397/36028797018963968.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from fractions import Fraction
@@ -19,6 +20,8 @@ Number = int | float | Decimal | Fraction
 """What is accepted where a number takes part in a verdict."""
 
 _BOUND = 10**limits.MAX_NUMBER_DIGITS
+_RATIONAL = re.compile(r"-?[0-9]+(/[0-9]+)?")
+_RATIONAL = re.compile(r"-?[0-9]+(?:/0*[1-9][0-9]*)?")
 
 
 @lru_cache(maxsize=4096)
@@ -50,7 +53,8 @@ def exact(value: Number, name: str = "number") -> Fraction:
         if not value.is_finite():
             raise UsageError(f"{name} is {value}; it must be finite")
         # Checked before the conversion, which would build 10**exponent.
-        if abs(value.adjusted()) + len(value.as_tuple().digits) > limits.MAX_NUMBER_DIGITS:
+        _, digits, exponent = value.as_tuple()
+        if max(len(digits) + int(exponent), -int(exponent)) > limits.MAX_NUMBER_DIGITS:
             raise UsageError(f"{name} needs more than {limits.MAX_NUMBER_DIGITS} digits")
     fraction = Fraction(value)
     if abs(fraction.numerator) >= _BOUND or fraction.denominator >= _BOUND:
@@ -74,10 +78,10 @@ def from_text(text: object, name: str = "number") -> Fraction:
         raise UsageTypeError(f'{name} is {text!r}; a rational is written as a string "p/q"')
     if len(text) > 2 * limits.MAX_NUMBER_DIGITS + 2:
         raise UsageError(f"{name} needs more than {limits.MAX_NUMBER_DIGITS} digits")
-    try:
-        fraction = Fraction(text)
-    except (ValueError, ZeroDivisionError) as error:
-        raise UsageError(f'{name} is {text!r}; a rational is written "p/q"') from error
+    # Fraction would read exponents too, and build a power of ten of any size for them.
+    if not _RATIONAL.fullmatch(text):
+        raise UsageError(f'{name} is {text!r}; a rational is written "p/q"')
+    fraction = Fraction(text)
     if str(fraction) != text:
         raise UsageError(f'{name} is {text!r}; in lowest terms that is "{fraction}"')
     return exact(fraction, name)

@@ -63,8 +63,10 @@ class Expert:
         self.timeout = float(exact(timeout, f"timeout of {id}"))
         self.max_cost = None if max_cost is None else exact(max_cost, f"max_cost of {id}")
         self.confidence = None if confidence is None else exact(confidence, f"confidence of {id}")
-        if self.weight < 0:
-            raise UsageError(f"the weight of {id} is {weight}; it cannot be negative")
+        if not 0 <= self.weight <= limits.MAX_SAFE_INTEGER:
+            raise UsageError(
+                f"the weight of {id} is {weight}; it is from 0 to {limits.MAX_SAFE_INTEGER}"
+            )
         if not 0 < self.timeout <= limits.MAX_TIMEOUT_SECONDS:
             raise UsageError(
                 f"the timeout of {id} is {timeout}; "

@@ -34,7 +34,8 @@ from contextlib import contextmanager
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from types import ModuleType
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import (
     BaseModel,
@@ -56,6 +57,8 @@ from quorate.hub.experts import Expert
 from quorate.hub.toml_lines import locate
 from quorate.ledger.entries import check_origin
 from quorate.ledger.log import parse_url
+
+_MOST_SHOWN: Final = 80
 
 
 def _number(value: object) -> Fraction:
@@ -95,7 +98,11 @@ class ArbiterTable(_Table):
     """``[arbiter]``: the protocol and its threshold."""
 
     protocol: Literal["weighted-quorum"]
-    quorum: Exact = Field(Fraction(66, 100), description="share needed, more than 0, at most 1")
+    quorum: Exact = Field(
+        Fraction(66, 100),
+        description="share needed, more than 0, at most 1",
+        json_schema_extra={"default": 0.66, "exclusiveMinimum": 0, "maximum": 1},
+    )
 
     @field_validator("quorum")
     @classmethod
@@ -120,15 +127,36 @@ class ExpertTable(_Table):
         pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$",
         description="module:function, such as experts:length",
     )
-    weight: Exact = Field(Fraction(1), ge=0, description="route weight, exact")
+    weight: Exact = Field(
+        Fraction(1),
+        ge=0,
+        le=limits.MAX_SAFE_INTEGER,
+        description="route weight, exact",
+        json_schema_extra={"default": 1, "minimum": 0, "maximum": limits.MAX_SAFE_INTEGER},
+    )
     timeout: Exact = Field(
-        Fraction(30), gt=0, le=limits.MAX_TIMEOUT_SECONDS, description="seconds for one task"
+        Fraction(30),
+        gt=0,
+        le=limits.MAX_TIMEOUT_SECONDS,
+        description="seconds for one task",
+        json_schema_extra={
+            "default": 30,
+            "exclusiveMinimum": 0,
+            "maximum": limits.MAX_TIMEOUT_SECONDS,
+        },
     )
     max_cost: Exact | None = Field(
-        None, ge=0, description="an answer that cost more is not counted"
+        None,
+        ge=0,
+        description="an answer that cost more is not counted",
+        json_schema_extra={"minimum": 0},
     )
     confidence: Exact | None = Field(
-        None, ge=0, le=1, description="where the function returns the bare answer"
+        None,
+        ge=0,
+        le=1,
+        description="where the function returns the bare answer",
+        json_schema_extra={"minimum": 0, "maximum": 1},
     )
 
 
@@ -226,10 +254,13 @@ def _checked(path: Path) -> tuple[str, PanelTable]:
     text = _read(path)
     try:
         table = PanelTable.model_validate(tomllib.loads(text, parse_float=Decimal))
-    except tomllib.TOMLDecodeError as error:
-        raise PanelError([f"{path}: not TOML: {error}"]) from error
     except ValidationError as error:
         raise PanelError(_problems(path, text, error)) from error
+    # The reader gives up on whole numbers of thousands of digits with a bare ValueError.
+    except ValueError as error:
+        raise PanelError([f"{path}: not TOML: {error}"]) from error
+    except RecursionError as error:
+        raise PanelError([f"{path}: not TOML that can be read: nested too deep"]) from error
     problems = list(_repeated(path, text, table))
     if problems:
         raise PanelError(problems)
@@ -275,7 +306,15 @@ def _words(detail: ErrorDetails) -> str:
     if name == "call" and detail["type"] == "string_pattern_mismatch":
         return f"is {detail['input']!r}; give module:function, such as experts:length"
     message = detail["msg"].removeprefix("Value error, ")
-    return f"is {detail['input']!r}: {message[:1].lower()}{message[1:]}"
+    return f"is {_shown(detail['input'])}: {message[:1].lower()}{message[1:]}"
+
+
+def _shown(value: object) -> str:
+    """A value as its author may have written it, and not too long."""
+    if isinstance(value, Fraction):
+        return f"{float(value):g}"
+    text = str(value) if isinstance(value, Decimal) else repr(value)
+    return text if len(text) <= _MOST_SHOWN else f"{text[: _MOST_SHOWN - 1]}…"
 
 
 def _known_keys(where: tuple[str | int, ...]) -> list[str]:
@@ -303,7 +342,7 @@ def _repeated(path: Path, text: str, table: PanelTable) -> Iterator[str]:
 
 def _experts(path: Path, text: str, table: PanelTable) -> tuple[Expert, ...]:
     experts, problems = [], []
-    with _importing_from(path.parent):
+    with _importing_from(path.parent, {expert.call.partition(":")[0] for expert in table.experts}):
         for number, expert in enumerate(table.experts):
             try:
                 function = _resolve(expert.call)
@@ -327,15 +366,31 @@ def _experts(path: Path, text: str, table: PanelTable) -> tuple[Expert, ...]:
 
 
 @contextmanager
-def _importing_from(folder: Path) -> Iterator[None]:
+def _importing_from(folder: Path, names: Iterable[str]) -> Iterator[None]:
     """Let modules beside the panel file be found, before any other of the same name."""
-    place = str(folder.resolve())
-    sys.path.insert(0, place)
+    place = folder.resolve()
+    hidden: dict[str, ModuleType] = {}
+    for top in {name.partition(".")[0] for name in names}:
+        # Another panel's module of that name, or the standard library's, may be loaded already.
+        if _is_beside(place, top) and not _comes_from(place, sys.modules.get(top)):
+            for name in [n for n in sys.modules if n == top or n.startswith(f"{top}.")]:
+                hidden[name] = sys.modules.pop(name)
+    sys.path.insert(0, str(place))
     importlib.invalidate_caches()
     try:
         yield
     finally:
-        sys.path.remove(place)
+        sys.path.remove(str(place))
+        sys.modules.update(hidden)
+
+
+def _is_beside(folder: Path, name: str) -> bool:
+    return (folder / f"{name}.py").is_file() or (folder / name / "__init__.py").is_file()
+
+
+def _comes_from(folder: Path, module: ModuleType | None) -> bool:
+    file = getattr(module, "__file__", None)
+    return file is not None and folder in Path(file).resolve().parents
 
 
 def _resolve(call: str) -> Callable[[Any], Any]:

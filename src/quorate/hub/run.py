@@ -215,6 +215,7 @@ class Run:
                 if window and window[0].verdict is not None:
                     pending.add(window[0].verdict)
                 if not pending:
+                    source.raise_error()
                     return
                 await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -274,19 +275,33 @@ class _Source:
         self._reader = Callee("tasks", lambda _: next(tasks, None)) if blocking else None
         self._reading: asyncio.Future[Task | None] | None = None
         self._ended = False
+        self._error: UsageError | None = None
 
     def take(self) -> Task | None:
         """The next task if it is there now; ``None`` if not, or if there are no more."""
         if self._ended:
             return None
-        if self._reader is None:
-            task = next(self._tasks, None)
-        elif self._reading is not None and self._reading.done():
-            task, self._reading = self._reading.result(), None
-        else:
-            return None
+        task = None
+        try:
+            if self._reader is None:
+                task = next(self._tasks, None)
+            elif self._reading is not None and self._reading.done():
+                task, self._reading = self._reading.result(), None
+            else:
+                return None
+        except UsageError as error:
+            self._error = error
         self._ended = task is None
         return task
+
+    def raise_error(self) -> None:
+        """Raise what was wrong with the line after the last task, if anything was.
+
+        Raises:
+            UsageError: as :func:`~quorate.hub.lines.read_tasks`.
+        """
+        if self._error is not None:
+            raise self._error
 
     def pending(self, *, wanted: bool) -> set[asyncio.Future[Any]]:
         """What to wait for until the next task is there; empty if none will come."""
@@ -304,7 +319,10 @@ def _key(task: Task) -> str:
 @contextlib.contextmanager
 def _open_tasks(name: str) -> Iterator[BinaryIO]:
     if name == _DASH:
-        yield sys.stdin.buffer
+        # A reader of its own: a thread may still be waiting in it when the interpreter ends,
+        # which must not find sys.stdin locked then.
+        with open(sys.stdin.fileno(), "rb", closefd=False) as file:
+            yield file
         return
     try:
         file = Path(name).open("rb")  # noqa: SIM115 - closed below, errors inside are not its own

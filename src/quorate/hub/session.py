@@ -18,14 +18,12 @@ from quorate.core.errors import MisbehaviourError, UsageError
 from quorate.hub.experts import Expert
 
 
-class Proposals(tuple[Proposal, ...]):
+class Proposals(tuple[Proposal, ...]):  # noqa: SLOT001 - a tuple's subclass can have no slots
     """Proposals in order of expert id, and the absences of the same roster beside them.
 
     Attributes:
         absent: the absences, in order of expert id.
     """
-
-    __slots__ = ("absent",)
 
     absent: tuple[Absence, ...]
 
@@ -83,6 +81,10 @@ def _result(expert: Expert, outcome: Outcome) -> Proposal | Absence:
         )
     except (MisbehaviourError, UsageError) as error:
         return Absence(expert.id, expert.weight, "void", printable(str(error)))
+    # Looking at a foreign object runs foreign code, if only to show it in a message.
+    except Exception as error:  # noqa: BLE001
+        detail = f"what it answered cannot be read: {type(error).__name__}"
+        return Absence(expert.id, expert.weight, "void", printable(detail))
     if not expert.within_budget(proposal.exact_cost):
         return Absence(
             expert.id,

@@ -28,7 +28,7 @@ from typing import Any, Final
 import orjson
 
 from quorate.core import limits
-from quorate.core.canonical import CanonicalError, canonical, parse
+from quorate.core.canonical import CanonicalError, parse_canonical
 from quorate.core.errors import UsageError, UsageTypeError
 from quorate.ledger.merkle import leaf_hash
 
@@ -83,14 +83,12 @@ class Entry:
         Raises:
             UsageError: not canonical, unknown or missing members, wrong types.
         """
-        members = parse(raw)
+        members = parse_canonical(raw)
         if not isinstance(members, dict) or members.keys() != _FIELDS:
             raise UsageError(f"an entry has exactly the members {sorted(_FIELDS)}")
         if members.pop("v") != SCHEMA_VERSION:
             raise UsageError(f"the entry's schema version is not {SCHEMA_VERSION}")
         _check_types(members)
-        if canonical({**members, "v": SCHEMA_VERSION}) != raw:
-            raise UsageError("the entry is not in canonical form")
         return cls(**members)
 
 

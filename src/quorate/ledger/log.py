@@ -1,11 +1,12 @@
 """The ledger: append, look up, checkpoint, verify.
 
 Theory of operation. Appenders prepare their bodies side by side (canonical bytes, salt,
-commitment) and queue up. Whoever holds the write lock takes all that is queued, chains
-and signs it, and commits it in one transaction; the others find theirs done. So many
-appenders share one disk flush, and one alone waits for one. ``append`` returns when the
-entry is on disk. Other processes may write the same file: each commit starts from the
-last entry as the database has it, inside the database's write lock.
+commitment) and queue up. One of them writes: it takes all that is queued, chains and
+signs it, and commits it in one transaction. The others sleep until theirs is settled or
+nobody writes. So many appenders share one disk flush, and one alone waits for one.
+``append`` returns when the entry is on disk. Other processes may write the same file:
+each commit starts from the last entry as the database has it, inside the database's
+write lock.
 """
 
 from __future__ import annotations
@@ -77,6 +78,18 @@ class _Pending:
 
 
 @dataclass(slots=True)
+class _Group:
+    """Entries that are committed together or not at all.
+
+    Attributes:
+        settled: they are on disk, or surely will not be. What they hold may change until then.
+    """
+
+    items: list[_Pending]
+    settled: bool = False
+
+
+@dataclass(slots=True)
 class _Head:
     """Where the log ends: number of entries, hash and time of the last."""
 
@@ -118,9 +131,10 @@ class Ledger:
         self._origin = store.origin()
         self._tree = MerkleTree()
         self._tree_prev = first_prev(self._origin)
-        self._queue: list[list[_Pending]] = []
+        self._queue: list[_Group] = []
         self._head: _Head | None = None
-        self._queue_lock = threading.Lock()
+        self._turn = threading.Condition()
+        self._writer: _Group | None = None
         self._write_lock = threading.Lock()
         if self._signers:
             self._check_last()
@@ -203,7 +217,7 @@ class Ledger:
                 ledger was opened for reading.
             StoreError: it could not be written; nothing was.
         """
-        return self._submit([self._pending(kind, body, trace_id, parent, key)])[0]
+        return self._submit(_Group([self._pending(kind, body, trace_id, parent, key)]))[0]
 
     def append_many(
         self,
@@ -240,7 +254,7 @@ class Ledger:
                 f"{len(items)} entries at once; at most {limits.MAX_BATCH} are allowed"
             )
         pending = [self._pending(kind, body, trace, None, key) for kind, body, trace, key in items]
-        return self._submit(pending) if pending else []
+        return self._submit(_Group(pending)) if pending else []
 
     def _pending(
         self, kind: str, body: Any, trace_id: str | None, parent: str | None, key: str | None
@@ -266,18 +280,43 @@ class Ledger:
             key=None if key is None else key_digest(key),
         )
 
-    def _submit(self, group: list[_Pending]) -> list[Receipt]:
+    def _submit(self, group: _Group) -> list[Receipt]:
         """Queue a group, which commits whole or not at all, and see it through."""
-        with self._queue_lock:
+        with self._turn:
             self._queue.append(group)
-        with self._write_lock:
-            # Whoever held the lock before may have committed this group along with its own.
-            while group[0].receipt is None and group[0].error is None:
-                self._commit_queued()
-        for item in group:
+        try:
+            self._await_turn(group)
+            # More may be queued before it than one commit takes.
+            while not group.settled:
+                with self._write_lock:
+                    self._commit_queued()
+        finally:
+            self._end_turn(group)
+        for item in group.items:
             if item.error is not None:
                 raise item.error
-        return [item.receipt for item in group if item.receipt is not None]
+        return [item.receipt for item in group.items if item.receipt is not None]
+
+    def _await_turn(self, group: _Group) -> None:
+        """Wait until another thread has settled the group, or until this one may write.
+
+        Nobody waits for the write lock: whoever did, only to find its group settled, would
+        keep its next entry out of the commit that holds the lock.
+        """
+        with self._turn:
+            while self._writer is not None and not group.settled:
+                self._turn.wait()
+            if not group.settled:
+                self._writer = group
+
+    def _end_turn(self, group: _Group) -> None:
+        with self._turn:
+            if not group.settled:
+                # Interrupted while it waited: nobody is told of it, so nobody shall write it.
+                self._queue = [queued for queued in self._queue if queued is not group]
+            if self._writer is group:
+                self._writer = None
+                self._turn.notify_all()
 
     def _commit_queued(self) -> None:
         groups = self._take_queued()
@@ -287,28 +326,31 @@ class Ledger:
                 head = self._read_head()
                 seen: dict[str, Receipt] = {}
                 for group in groups:
-                    head = self._seal(group, head, rows, seen)
+                    head = self._seal(group.items, head, rows, seen)
                 self._store.insert([row.columns for row in rows])
         except BaseException as error:
             # The others wait for this thread's word; none may be left thinking it is sealed.
             told = error if isinstance(error, Exception) else StoreError("the writer was stopped")
-            for item in itertools.chain.from_iterable(groups):
+            for item in itertools.chain.from_iterable(group.items for group in groups):
                 item.receipt, item.error = None, told
             self._head = None
             if not isinstance(error, Exception):
                 raise
             return
+        finally:
+            for group in groups:
+                group.settled = True
         self._head = head
         for row in rows:
             if row.seq == self._tree.size:
                 self._tree.append(row.hash)
                 self._tree_prev = row.hash.hex()
 
-    def _take_queued(self) -> list[list[_Pending]]:
-        with self._queue_lock:
+    def _take_queued(self) -> list[_Group]:
+        with self._turn:
             taken = count = 0
             while taken < len(self._queue) and count < limits.MAX_BATCH:
-                count += len(self._queue[taken])
+                count += len(self._queue[taken].items)
                 taken += 1
             groups, self._queue = self._queue[:taken], self._queue[taken:]
         return groups

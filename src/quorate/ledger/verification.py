@@ -25,7 +25,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from quorate.core.canonical import canonical, parse
+from quorate.core.canonical import parse, parse_canonical
 from quorate.core.errors import UsageError, VerificationError
 from quorate.ledger import checkpoint as checkpoints
 from quorate.ledger.entries import SALT_BYTES, Entry, commit, entry_hash, first_prev
@@ -229,11 +229,9 @@ class _Walk:
                 "the body or its salt is not what was sealed", index=seq, rule="commitment"
             )
         try:
-            same = canonical(parse(row.body)) == row.body
+            parse_canonical(row.body)
         except UsageError as error:
             raise VerificationError(str(error), index=seq, rule="body") from error
-        if not same:
-            raise VerificationError("the body is not canonical", index=seq, rule="body")
 
     def _check_signatures(self, row: Row, hash_: bytes) -> None:
         try:

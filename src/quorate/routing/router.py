@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from quorate.core import limits
-from quorate.core.calls import Call, Callee, Outcome, call_all, run_blocking
+from quorate.core.calls import Call, Callee, Outcome, call_all, call_one, run_blocking
 from quorate.core.errors import UsageError, UsageTypeError
 from quorate.routing.answers import callees, check_id, proposals_of
 from quorate.routing.decision import Absentee, NoConsensusError, RoutingDecision
@@ -115,7 +115,7 @@ class BFTRouter:
                 raise NoConsensusError(decision)
             return decision
         callee = self._experts[self._ballot.experts[agreed]]
-        [outcome] = await call_all([Call(callee, taken.for_expert())])
+        outcome = await call_one(Call(callee, taken.for_expert()))
         return _decision(concluded, outcome)
 
     async def _agree(self, taken: Snapshot, session_id: str) -> Concluded:

@@ -27,7 +27,7 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 SEED: Final = 569
 """The only seed: of the split, of the models, and of who lies. It is the number of patients."""
@@ -119,26 +119,27 @@ class Scenario:
 def scenarios() -> tuple[Scenario, ...]:
     """The four runs. Who lies and who is down is drawn by the seed, before any training."""
     first, second, third = random.Random(SEED).sample(sorted(FAMILIES), 3)  # noqa: S311 - a fixed draw
-    two = f"{first} and {second} lie"
+    both = f"The liars are {first} and {second}"
     return (
         Scenario("all-honest", "all honest", "All seven say what they think."),
         Scenario(
             "two-lie",
-            two,
-            f"{two.capitalize()}: they know the truth and always say the opposite, fully sure.",
+            "two lie",
+            f"{both}: they know the truth and say the opposite, with confidence 1.0.",
             (first, second),
         ),
         Scenario(
             "one-lies-one-down",
-            f"{first} lies, {third} is down",
-            f"{first.capitalize()} lies, and {third} crashes on every call.",
+            "one lies, one is down",
+            f"The liar is {first}, and {third} crashes on every call.",
             (first,),
             (third,),
         ),
         Scenario(
             "two-lie-one-down",
-            f"{two}, {third} is down",
-            "Both lie and one is down: the four honest are too few. The right thing is to refuse.",
+            "two lie, one is down",
+            f"{both}, {third} is down: the four honest are too few for a quorum, so all "
+            "that would be right is refused, not guessed.",
             (first, second),
             (third,),
         ),
@@ -210,6 +211,6 @@ def heard(
     }
 
 
-def labels(said: Probabilities) -> Sequence[str]:
+def labels(said: Probabilities | NDArray[np.int64]) -> Sequence[str]:
     """The diagnosis that each probability names; one half is malignant, the careful reading."""
     return [MALIGNANT if sure else BENIGN for sure in said >= 0.5]  # noqa: PLR2004 - one half

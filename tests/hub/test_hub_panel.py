@@ -1,0 +1,409 @@
+"""The panel file: what is read, and how every mistake in it is named."""
+
+import json
+import re
+import sys
+import tomllib
+from fractions import Fraction
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+from quorate.core import limits
+from quorate.core.canonical import digest
+from quorate.core.errors import OperationalError, VerificationError
+from quorate.hub import Panel, panel_record
+from quorate.hub.panel import PanelError, PanelTable
+from quorate.hub.toml_lines import locate
+from quorate.ledger.replay import ReplayContext
+
+GOOD = """\
+[ledger]
+url = "sqlite:///ledger.db"
+signer = "ledger.key"
+
+[arbiter]
+protocol = "weighted-quorum"
+quorum = 0.66
+
+[run]
+concurrency = 4
+
+[[experts]]
+id = "a"
+kind = "python"
+call = "experts:yes"
+weight = 0.1
+timeout = 2.5
+max_cost = 7
+confidence = 0.9
+
+[[experts]]
+id = "b"
+kind = "python"
+call = "experts:no"
+"""
+
+
+@pytest.fixture
+def write(panel_folder):
+    def write(*replaced, text=GOOD):
+        for old, new in replaced:
+            assert old in text
+            text = text.replace(old, new, 1)
+        panel_folder.path.write_text(text)
+        return panel_folder.path
+
+    return write
+
+
+def problems(path):
+    with pytest.raises(PanelError) as caught:
+        Panel.load(path)
+    assert str(caught.value) == "\n".join(caught.value.problems)
+    return [problem.removeprefix(f"{path}") for problem in caught.value.problems]
+
+
+def test_a_panel_is_read_exactly(write):
+    path = write()
+    panel = Panel.load(path)
+    assert panel.table.arbiter.quorum == Fraction(33, 50)
+    assert panel.arbiter.parameters == {"quorum": "33/50"}
+    assert panel.table.run.concurrency == 4
+    a, b = panel.experts
+    assert (a.id, a.weight, a.timeout, a.max_cost, a.confidence) == (
+        "a",
+        Fraction(1, 10),
+        2.5,
+        7,
+        Fraction(9, 10),
+    )
+    assert (b.id, b.weight, b.timeout, b.max_cost, b.confidence) == ("b", 1, 30, None, None)
+    assert a.callee.function("task") == "yes"
+    assert panel.ledger_url == f"sqlite:///{path.parent / 'ledger.db'}"
+    assert panel.signer_path == path.parent / "ledger.key"
+
+
+def test_concurrency_and_the_quorum_may_be_left_out(write):
+    panel = Panel.load(write(("[run]\nconcurrency = 4\n", ""), ("quorum = 0.66\n", "")))
+    assert panel.table.run.concurrency == 8
+    assert panel.table.arbiter.quorum == Fraction(66, 100)
+
+
+def test_a_panel_can_be_read_without_importing_its_experts(write):
+    path = write(("experts:yes", "no_such_module:yes"))
+    panel = Panel.declared(path)
+    assert panel.experts == ()
+    assert panel.table.experts[0].call == "no_such_module:yes"
+
+
+MISTAKES = [
+    ("weight = 0.1", "weigth = 0.1", ":16: experts[0].weigth: unknown key; did you mean 'weight'?"),
+    ("weight = 0.1", "xyzzy = 1", ":16: experts[0].xyzzy: unknown key"),
+    ("signer =", "singer =", ":3: ledger.singer: unknown key; did you mean 'signer'?"),
+    ("quorum =", "qourum =", ":7: arbiter.qourum: unknown key; did you mean 'quorum'?"),
+    ("concurrency", "concurency", ":10: run.concurency: unknown key; did you mean 'concurrency'?"),
+    ("[run]", "[runs]", ":9: runs: unknown key; did you mean 'run'?"),
+    ("weight = 0.1", "weight = true", ":16: experts[0].weight: is True: "),
+    ("weight = 0.1", 'weight = "1"', ":16: experts[0].weight: is '1': "),
+    ("weight = 0.1", "weight = -0.5", ":16: experts[0].weight: is -0.5: "),
+    ("weight = 0.1", "weight = nan", ":16: experts[0].weight: is NaN: "),
+    ("weight = 0.1", "weight = inf", ":16: experts[0].weight: is Infinity: "),
+    ("weight = 0.1", "weight = 1e300", ":16: experts[0].weight: is 1e+300: "),
+    ("weight = 0.1", "weight = 1e999999999", ":16: experts[0].weight: is 1E+999999999: "),
+    ("weight = 0.1", "weight = 2020-01-01", ":16: experts[0].weight: is datetime.date("),
+    ("weight = 0.1", "weight = [1]", ":16: experts[0].weight: is [1]: "),
+    ("timeout = 2.5", "timeout = 0", ":17: experts[0].timeout: is 0: "),
+    ("timeout = 2.5", "timeout = 86400.5", ":17: experts[0].timeout: is 86400.5: "),
+    ("max_cost = 7", "max_cost = -1", ":18: experts[0].max_cost: is -1: "),
+    ("confidence = 0.9", "confidence = 50", ":19: experts[0].confidence: is 50: "),
+    ('id = "b"', 'id = ""', ":22: experts[1].id: is '': "),
+    ('id = "b"', "id = 7", ":22: experts[1].id: is 7: "),
+    ('id = "b"', f'id = "{"x" * 257}"', ":22: experts[1].id: is 'xxx"),
+    ('id = "b"', 'id = "a"', ":22: experts[1].id: 'a' is the id of another expert too"),
+    ('id = "b"\n', "", ":21: experts[1].id: is missing"),
+    ('call = "experts:no"\n', "", ":21: experts[1].call: is missing"),
+    ('kind = "python"', 'kind = "phyton"', ":14: experts[0].kind: is 'phyton': "),
+    ('"experts:no"', '"experts"', ":24: experts[1].call: is 'experts'; give module:function"),
+    ('"experts:no"', '"experts:no()"', ":24: experts[1].call: is 'experts:no()'; give module"),
+    ("quorum = 0.66", "quorum = 0", ":7: arbiter.quorum: is 0: a quorum is more than 0"),
+    ("quorum = 0.66", "quorum = 1.5", ":7: arbiter.quorum: is 1.5: a quorum is more than 0"),
+    ("quorum = 0.66", "quorum = true", ":7: arbiter.quorum: is True: "),
+    ("weighted-quorum", "wieghted-quorum", ":6: arbiter.protocol: is 'wieghted-quorum': "),
+    ('protocol = "weighted-quorum"\n', "", ":5: arbiter.protocol: is missing"),
+    ("concurrency = 4", "concurrency = 0", ":10: run.concurrency: is 0: "),
+    ("concurrency = 4", "concurrency = 257", ":10: run.concurrency: is 257: "),
+    ("concurrency = 4", "concurrency = true", ":10: run.concurrency: is True: "),
+    ("concurrency = 4", "concurrency = 4.5", ":10: run.concurrency: is 4.5: "),
+    ('"sqlite:///ledger.db"', '"memory:"', ":2: ledger.url: is 'memory:': memory: would be gone"),
+    ('"sqlite:///ledger.db"', '"mysql://x"', ":2: ledger.url: is 'mysql://x': "),
+    ('"ledger.key"', '""', ":3: ledger.signer: is '': "),
+    ('"ledger.key"', '"k"\norigin = "a b"', ":4: ledger.origin: is 'a b': "),
+    ("[ledger]", "[legder]", ":1: legder: unknown key; did you mean 'ledger'?"),
+    ('"experts:no"', '"experts:On"', ":24: experts[1].call: 'experts' has no 'On'"),
+    ('"experts:yes"', '"experts:yess"', ":15: experts[0].call: 'experts' has no 'yess'; did you"),
+    ('"experts:no"', '"expertz:no"', ":24: experts[1].call: 'expertz' cannot be imported: Module"),
+    ('"experts:no"', '"experts:N"', ":24: experts[1].call: experts:N is int, which cannot be"),
+    ('"experts:no"', '"broken:no"', ":24: experts[1].call: 'broken' cannot be imported: ZeroDiv"),
+    ('"experts:no"', '"untidy:no"', ":24: experts[1].call: 'untidy' cannot be imported: Syntax"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "told"), MISTAKES, ids=[m[1][:30] for m in MISTAKES])
+def test_a_mistake_is_named_with_its_line_and_key(panel_folder, write, old, new, told):
+    folder = panel_folder.folder
+    (folder / "experts.py").write_text("def yes(t): pass\ndef no(t): pass\nN = 3\n")
+    (folder / "broken.py").write_text("1 / 0\n")
+    (folder / "untidy.py").write_text("def (\n")
+    found = problems(write((old, new)))
+    assert any(problem.startswith(told) for problem in found), found
+
+
+def test_all_mistakes_are_told_at_once_in_order_of_lines(write):
+    found = problems(
+        write(('id = "b"', 'id = ""'), ("0.66", "2"), ("weight = 0.1", "weigth = 1"), ("4", "-4"))
+    )
+    assert [problem.split(":")[1] for problem in found] == ["7", "10", "16", "22"]
+
+
+def test_both_experts_without_code_are_told_at_once(write):
+    found = problems(write(("experts:yes", "nowhere:yes"), ("experts:no", "experts:nothing")))
+    assert [problem.split(":")[1] for problem in found] == ["15", "24"]
+
+
+def test_nobody_with_weight_is_refused(write):
+    found = problems(
+        write(("weight = 0.1", "weight = 0"), ('"experts:no"', '"experts:no"\nweight = 0'))
+    )
+    assert found == [":16: experts[0].weight: all weights are 0; nobody could ever decide"]
+
+
+def test_no_experts_are_refused(write):
+    assert problems(write(text=GOOD[: GOOD.index("[[experts]]")])) == [":1: experts: is missing"]
+    assert problems(write(text="experts = []\n" + GOOD[: GOOD.index("[[experts]]")]))[0].startswith(
+        ":1: experts: is []: "
+    )
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (b"[ledger\n", "not TOML: "),
+        (b'a = "x\n', "(at line 1, column 7)"),
+        (b"a = 1\na = 2\n", "not TOML: "),
+        (b"a = " + b"1" * 5000, "not TOML: "),
+        (b"a = " + b"[" * 5000, "nested too deep"),
+        (b"a = 1\n# \xff", "not UTF-8 text at byte 8"),
+        (b"#" * (limits.MAX_PANEL_BYTES + 1), f"larger than {limits.MAX_PANEL_BYTES} bytes"),
+        (b"", "ledger: is missing"),
+    ],
+)
+def test_what_is_no_panel_file_at_all_is_refused(panel_folder, data, told):
+    panel_folder.path.write_bytes(data)
+    found = problems(panel_folder.path)
+    assert any(told in problem for problem in found), found
+
+
+def test_a_panel_of_the_largest_size_is_read(panel_folder):
+    data = GOOD.encode()
+    panel_folder.path.write_bytes(data + b"#" * (limits.MAX_PANEL_BYTES - len(data)))
+    assert len(Panel.load(panel_folder.path).experts) == 2
+
+
+def test_a_panel_that_is_not_there_is_the_environments_fault(tmp_path):
+    with pytest.raises(OperationalError, match=r"No such file.*quorate init"):
+        Panel.load(tmp_path / "none.toml")
+    with pytest.raises(OperationalError, match="directory"):
+        Panel.load(tmp_path)
+
+
+def test_modules_beside_the_panel_win_over_loaded_ones(make_panel_folder):
+    """Two panels of one process may both have an experts.py, or one called as a known module."""
+    before = sys.modules["colorsys"] = __import__("colorsys")
+    for name in ("one", "two"):
+        made = make_panel_folder(name)
+        code = f'def yes(task):\n    return "{name}"\n'
+        calls = {"a": 'call = "experts:yes"', "b": 'call = "colorsys:yes"'}
+        made.declare(code, calls)
+        (made.folder / "colorsys.py").write_text(code)
+        panel = Panel.load(made.path)
+        assert [e.callee.function(None) for e in panel.experts] == [name, name]
+        # Both functions of one module share its state.
+        assert Panel.load(made.path).experts[0].callee.function(None) == name
+    assert sys.modules["colorsys"] is before
+    assert str(made.folder) not in sys.path
+
+
+def test_heavy_experts_and_low_quorums_are_remarked_upon(write):
+    notes = Panel.load(write(("quorum = 0.66", "quorum = 0.5"))).notes()
+    assert len(notes) == 2
+    assert notes[0].startswith("b holds 91% of the weight")
+    assert "0.5" in notes[1]
+
+
+def test_even_experts_are_not_remarked_upon(panel_folder):
+    experts = dict.fromkeys("abcd", 'call = "experts:yes"')
+    assert Panel.load(panel_folder.declare(experts=experts).path).notes() == []
+
+
+# -- lines of TOML values
+
+
+TOML = '''\
+# comment
+top = 1
+[plain]
+key = 1
+"quoted key" = 2
+long = """
+key2 = not a key
+[not.a.table]
+"""
+key2 = 3
+  indented=4
+dotted.inner = 5
+[[many]]
+x = 1
+[[many]] # remark
+# x = 0
+x = 2
+[  spaced  ]
+y = 1
+'''
+
+
+@pytest.mark.parametrize(
+    ("path", "line"),
+    [
+        (("top",), 2),
+        (("plain",), 3),
+        (("plain", "key"), 4),
+        (("plain", "quoted key"), 5),
+        (("plain", "long"), 6),
+        (("plain", "key2"), 10),
+        (("plain", "indented"), 11),
+        (("plain", "dotted", "inner"), 12),
+        (("plain", "unknown"), 3),
+        (("many",), 13),
+        (("many", 0), 13),
+        (("many", 0, "x"), 14),
+        (("many", 1), 15),
+        (("many", 1, "x"), 17),
+        (("many", 1, "x", "deeper", 3), 17),
+        (("many", 7), 13),
+        (("spaced", "y"), 19),
+        (("not",), None),
+        (("nowhere", "at", "all"), None),
+        ((), None),
+    ],
+)
+def test_values_of_toml_are_located(path, line):
+    assert locate(TOML, path) == line
+
+
+# -- the schema that is shipped
+
+
+def test_the_shipped_schema_is_that_of_the_tables():
+    shipped = Path(panel_record.__file__).with_name(Panel.SCHEMA_FILE)
+    assert json.loads(shipped.read_text("utf-8")) == PanelTable.model_json_schema()
+
+
+def fits(value, schema, root):
+    """Naive JSON Schema: just the keywords that the shipped one uses."""
+    if "$ref" in schema:
+        return fits(value, root["$defs"][schema["$ref"].rpartition("/")[2]], root)
+    if "anyOf" in schema and not any(fits(value, one, root) for one in schema["anyOf"]):
+        return False
+    kinds = {
+        "object": dict,
+        "array": list,
+        "string": str,
+        "integer": int,
+        "number": (int, float),
+        "null": type(None),
+    }
+    if "type" in schema and not isinstance(value, kinds[schema["type"]]):
+        return False
+    if isinstance(value, dict):
+        return (
+            set(schema.get("required", ())) <= set(value) <= set(schema["properties"])
+            and schema["additionalProperties"] is False
+            and all(fits(value[key], schema["properties"][key], root) for key in value)
+        )
+    if isinstance(value, list):
+        return len(value) >= schema["minItems"] and all(
+            fits(item, schema["items"], root) for item in value
+        )
+    if isinstance(value, int | float):
+        low, high = schema.get("minimum", value), schema.get("maximum", value)
+        return low <= value <= high and value > schema.get("exclusiveMinimum", value - 1)
+    return value == schema.get("const", value) and bool(re.search(schema.get("pattern", ""), value))
+
+
+def test_the_starter_panel_fits_the_schema_and_mistakes_do_not():
+    schema = PanelTable.model_json_schema()
+    starter = tomllib.loads(files("quorate.cli").joinpath("starter/quorate.toml").read_text())
+    assert fits(starter, schema, schema)
+    assert fits(tomllib.loads(GOOD), schema, schema)
+    for old, new in (
+        ("weight = 0.1", "weigth = 0.1"),
+        ("weight = 0.1", "weight = -1"),
+        ("confidence = 0.9", "confidence = 50"),
+        ("quorum = 0.66", "quorum = 0"),
+        ("quorum = 0.66", "quorum = 1.5"),
+        ("timeout = 2.5", "timeout = 0"),
+        ('"experts:no"', '"experts"'),
+        ('id = "b"\n', ""),
+    ):
+        assert not fits(tomllib.loads(GOOD.replace(old, new)), schema, schema), new
+
+
+# -- the sealed declaration
+
+
+def test_a_declaration_is_replayed_and_remembered(write):
+    body = panel_record.declaration(Panel.load(write()))
+    context = ReplayContext()
+    panel_record.replay("panel", body, context)
+    assert body["roster"] == {"a": "1/10", "b": "1"}
+    assert body["experts"]["a"] == {
+        "kind": "python",
+        "call": "experts:yes",
+        "timeout": "5/2",
+        "max_cost": "7",
+        "confidence": "9/10",
+    }
+    assert context.panel(digest(body)) == {
+        "roster": {"a": "1/10", "b": "1"},
+        "protocol": "weighted-quorum",
+        "parameters": {"quorum": "33/50"},
+    }
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"rule": "panel/2"},
+        {"roster": {}},
+        {"roster": ["a"]},
+        {"roster": {"a": "-1"}},
+        {"roster": {"a": "2/4"}},
+        {"roster": {"a": 1}},
+        {"extra": 1},
+    ],
+)
+def test_what_is_no_declaration_fails_replay(write, changed):
+    body = panel_record.declaration(Panel.load(write())) | changed
+    context = ReplayContext()
+    with pytest.raises(VerificationError) as caught:
+        panel_record.replay("panel", body, context)
+    assert caught.value.rule == "panel"
+    assert context.panel(digest(body)) is None
+
+
+@pytest.mark.parametrize("body", [None, [], "panel", {}])
+def test_other_json_fails_replay(body):
+    with pytest.raises(VerificationError):
+        panel_record.replay("panel", body, ReplayContext())
