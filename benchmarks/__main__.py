@@ -146,6 +146,8 @@ def _verdict(figure: Figure) -> str:
 
 
 def _ratio(spread: Spread) -> str:
+    if spread.median >= 2:
+        return f"{spread.median:.1f}x ({spread.least:.1f}-{spread.most:.1f})"
     return f"{spread.median:.0%} ({spread.least:.0%}-{spread.most:.0%})"
 
 

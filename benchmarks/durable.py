@@ -34,21 +34,33 @@ _Row = tuple[Any, ...]
 
 
 def steps(settings: Settings) -> list[Step]:
-    """One step per size of commit, and two for many appenders."""
-    grouped = [
-        Step(f"durable, {group} per commit", partial(_grouped, settings, group)) for group in GROUPS
-    ]
+    """Sizes of commits, then many appenders; first on this disk, then on one slow to flush."""
     return [
-        *grouped,
-        Step("durable, many threads", lambda: _threads(settings, 0.0)),
-        Step("durable, a slow disk", lambda: _threads(settings, _SLOW_SECONDS)),
+        Step(
+            f"{work.__name__.strip('_')} {size}{_named(pause)}",
+            partial(work, settings, size, pause),
+        )
+        for pause in (0.0, _SLOW_SECONDS)
+        for work, sizes in ((_group, GROUPS), (_threads, THREADS))
+        for size in sizes
     ]
 
 
-def _grouped(settings: Settings, group: int) -> list[Figure]:
+def _named(pause: float) -> str:
+    return f", flush {1000 * pause:.0f} ms slower" if pause else ""
+
+
+def _group(settings: Settings, group: int, pause: float) -> list[Figure]:
+    """Groups of entries committed one after the other, beside the same bytes written barely.
+
+    Args:
+        settings: of the run.
+        group: entries per commit.
+        pause: seconds that every commit takes longer, for a disk that is slow to flush.
+    """
     commits = settings.units(_COMMITS[group])
     work = [bodies(group)] * commits
-    folder = settings.scratch / f"group-{group}"
+    folder = settings.scratch / f"group-{group}-{pause}"
     folder.mkdir()
     with ExitStack() as stack:
         rows = _rows(HmacSigner.generate(), group)
@@ -58,18 +70,18 @@ def _grouped(settings: Settings, group: int) -> list[Figure]:
             "HMAC": HmacSigner.generate(),
         }
         for name, signer in signers.items():
-            ledger = stack.enter_context(_ledger(folder / f"{name}.sqlite", signer))
+            ledger = stack.enter_context(_ledger(folder / f"{name}.sqlite", signer, pause))
             subjects[name] = _sealing(ledger, work)
         bare = stack.enter_context(closing(_bare(folder / "bare.sqlite")))
-        subjects[_BARE] = _inserting(bare, rows, commits)
+        subjects[_BARE] = _inserting(bare, rows, commits, pause)
         descriptor = os.open(folder / "raw", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         stack.callback(os.close, descriptor)
-        subjects[_FLUSH] = _flushing(descriptor, rows, commits)
+        subjects[_FLUSH] = _flushing(descriptor, rows, commits, pause)
         turns = side_by_side(subjects, settings.turns)
     flush_ms = 1000 * group / statistics.median(turns.rates[_FLUSH])
     figures = []
     for name in signers:
-        title = f"{group} per commit, {name}"
+        title = f"{group} per commit, {name}{_named(pause)}"
         figures += [
             turns.compare(name, _BARE, subject=SUBJECT, unit="entries/s", title=title),
             turns.compare(
@@ -99,7 +111,7 @@ def _sealing(ledger: Ledger, work: Sequence[list[Any]]) -> Subject:
     return lambda: rate_of(sum(map(len, work)), seal)
 
 
-def _inserting(db: sqlite3.Connection, rows: Sequence[_Row], commits: int) -> Subject:
+def _inserting(db: sqlite3.Connection, rows: Sequence[_Row], commits: int, pause: float) -> Subject:
     """Insert the same bytes, in transactions of the same size, with nothing made of them."""
     marks = ", ".join("?" * len(rows[0]))
     statement = f"INSERT INTO entries ({_COLUMNS}) VALUES ({marks})"  # noqa: S608 - all our own
@@ -109,6 +121,7 @@ def _inserting(db: sqlite3.Connection, rows: Sequence[_Row], commits: int) -> Su
         for group in prepared:
             db.execute("BEGIN IMMEDIATE")
             db.executemany(statement, group)
+            _wait(pause)
             db.execute("COMMIT")
 
     def turn() -> float:
@@ -118,7 +131,7 @@ def _inserting(db: sqlite3.Connection, rows: Sequence[_Row], commits: int) -> Su
     return turn
 
 
-def _flushing(descriptor: int, rows: Sequence[_Row], commits: int) -> Subject:
+def _flushing(descriptor: int, rows: Sequence[_Row], commits: int, pause: float) -> Subject:
     """Append the same bytes to a file, and flush it once per group."""
     raw = b"".join(
         field.encode() if isinstance(field, str) else field
@@ -130,45 +143,22 @@ def _flushing(descriptor: int, rows: Sequence[_Row], commits: int) -> Subject:
     def flush() -> None:
         for _ in range(commits):
             os.write(descriptor, raw)
+            _wait(pause)
             _flush(descriptor)
 
     return lambda: rate_of(commits * len(rows), flush)
 
 
-def _threads(settings: Settings, pause: float) -> list[Figure]:
-    """One thread that appends singly, beside many that do: they share the flushes.
-
-    Args:
-        settings: of the run.
-        pause: seconds that every commit takes longer, for a disk that is slow to flush.
-    """
+def _threads(settings: Settings, count: int, pause: float) -> list[Figure]:
+    """One thread that appends singly, beside ``count`` that do: they share the flushes."""
     each = settings.units(12)
-    single, extra = "one thread", f", flush {1000 * pause:.0f} ms slower" if pause else ""
-    store = SQLiteStore(
-        settings.scratch / f"threads-{pause}.sqlite",
-        fault_point=partial(_pausing, pause) if pause else no_fault,
-    )
-    store.begin("quorate/bench")
-    with Ledger(store, signers=[Ed25519Signer.generate()]) as ledger:
-        subjects = {single: _appending(ledger, 1, 4 * each)}
-        for count in THREADS:
-            subjects[f"{count} threads"] = _appending(ledger, count, each)
+    one = "one thread"
+    path = settings.scratch / f"threads-{count}-{pause}.sqlite"
+    with _ledger(path, Ed25519Signer.generate(), pause) as ledger:
+        subjects = {one: _appending(ledger, 1, 4 * each), "many": _appending(ledger, count, each)}
         turns = side_by_side(subjects, settings.turns)
-    return [
-        turns.compare(
-            f"{count} threads",
-            single,
-            subject=SUBJECT,
-            unit="entries/s",
-            title=f"{count} threads, append(){extra}",
-        )
-        for count in THREADS
-    ]
-
-
-def _pausing(pause: float, point: str) -> None:
-    if point == "written":
-        time.sleep(pause)
+    title = f"{count} threads, append(){_named(pause)}"
+    return [turns.compare("many", one, subject=SUBJECT, unit="entries/s", title=title)]
 
 
 def _appending(ledger: Ledger, count: int, each: int) -> Subject:
@@ -188,8 +178,20 @@ def _appending(ledger: Ledger, count: int, each: int) -> Subject:
     return lambda: rate_of(count * each, all_threads)
 
 
-def _ledger(path: Path, signer: Signer) -> Ledger:
-    return Ledger.open(f"sqlite:///{path}", signer=signer)
+def _ledger(path: Path, signer: Signer, pause: float) -> Ledger:
+    store = SQLiteStore(path, fault_point=partial(_pausing, pause) if pause else no_fault)
+    store.begin("quorate/bench")
+    return Ledger(store, signers=[signer])
+
+
+def _pausing(pause: float, point: str) -> None:
+    if point == "written":
+        _wait(pause)
+
+
+def _wait(seconds: float) -> None:
+    if seconds:
+        time.sleep(seconds)
 
 
 def _bare(path: Path) -> sqlite3.Connection:

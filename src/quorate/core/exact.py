@@ -20,7 +20,6 @@ Number = int | float | Decimal | Fraction
 """What is accepted where a number takes part in a verdict."""
 
 _BOUND = 10**limits.MAX_NUMBER_DIGITS
-_RATIONAL = re.compile(r"-?[0-9]+(/[0-9]+)?")
 _RATIONAL = re.compile(r"-?[0-9]+(?:/0*[1-9][0-9]*)?")
 
 

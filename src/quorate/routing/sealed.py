@@ -119,6 +119,35 @@ def replay(kind: str, body: object, context: object = None) -> None:
             _refuse(f"{name} is {body[name]!r}; replayed it is {again[name]!r}")
 
 
+def describe(body: Mapping[str, Any]) -> str:
+    """Tell a sealed round in one paragraph; :func:`replay` it first."""
+    found, n = body["verdict"], len(body["roster"])
+    spoken = {vote["replica"]: vote.get("key", vote.get("void")) for vote in body["votes"]}
+    if found["consensus"]:
+        outcome = (
+            f"{found['votes']} of {n} replicas chose expert {found['key']!r}; "
+            f"{body['quorum']} were needed."
+        )
+    else:
+        outcome = (
+            f"no expert got the {body['quorum']} matching votes needed of {n} replicas; the most "
+            f"was {found['votes']}, so nothing was dispatched."
+        )
+    others = (
+        ("Dissenting", [f"{r} ({spoken[r]!r})" for r in found["dissenting"]]),
+        ("Void", found["void"]),
+        ("Absent", [f"{a['replica']} ({a['reason']})" for a in body["absences"]]),
+        ("Voted twice, differently", found["equivocating"]),
+    )
+    told = [f"{name}: {', '.join(ids)}." for name, ids in others if ids]
+    return " ".join([
+        f"Round {body['round']} of session {body['session']!r}:",
+        outcome,
+        *told,
+        f"Up to {body['faults']} may lie, if replicas fail independently, which is undeclared.",
+    ])  # fmt: skip
+
+
 def _written_again(body: dict[str, Any]) -> dict[str, Any]:
     state = _opened(body)
     said: dict[str, Proposal] = {}
