@@ -81,13 +81,15 @@ def _group(settings: Settings, group: int, pause: float) -> list[Figure]:
     flush_ms = 1000 * group / statistics.median(turns.rates[_FLUSH])
     figures = []
     for name in signers:
-        title = f"{group} per commit, {name}{_named(pause)}"
+        title = f"{group} per commit, {name}"
         figures += [
-            turns.compare(name, _BARE, subject=SUBJECT, unit="entries/s", title=title),
+            turns.compare(
+                name, _BARE, subject=SUBJECT + _named(pause), unit="entries/s", title=title
+            ),
             turns.compare(
                 name,
                 _FLUSH,
-                subject=SUBJECT,
+                subject=SUBJECT + _named(pause),
                 unit="entries/s",
                 title=title,
                 aim=_aim(group),
@@ -157,8 +159,10 @@ def _threads(settings: Settings, count: int, pause: float) -> list[Figure]:
     with _ledger(path, Ed25519Signer.generate(), pause) as ledger:
         subjects = {one: _appending(ledger, 1, 4 * each), "many": _appending(ledger, count, each)}
         turns = side_by_side(subjects, settings.turns)
-    title = f"{count} threads, append(){_named(pause)}"
-    return [turns.compare("many", one, subject=SUBJECT, unit="entries/s", title=title)]
+    title = f"{count} threads, append()"
+    return [
+        turns.compare("many", one, subject=SUBJECT + _named(pause), unit="entries/s", title=title)
+    ]
 
 
 def _appending(ledger: Ledger, count: int, each: int) -> Subject:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quorate.arbitration import Absence, Proposal
-from quorate.arbitration.proposal import MAX_PAYLOAD_DEPTH, REASONS
+from quorate.arbitration.proposal import REASONS
 from quorate.core import limits
 from quorate.core.canonical import digest
 from quorate.core.errors import MisbehaviourError, UsageError, UsageTypeError
@@ -102,9 +102,9 @@ def test_sizes_are_held_at_the_bound_and_one_past_it():
         Proposal("a", "x" * (most - 1), 1, 1)
     with pytest.raises(MisbehaviourError, match="bytes"):
         Proposal("a", 1, 1, 1, ranking=["x" * most])
-    Proposal("a", nested(MAX_PAYLOAD_DEPTH), 1, 1)
+    Proposal("a", nested(limits.MAX_PAYLOAD_DEPTH), 1, 1)
     with pytest.raises(MisbehaviourError, match="deeper"):
-        Proposal("a", nested(MAX_PAYLOAD_DEPTH + 1), 1, 1)
+        Proposal("a", nested(limits.MAX_PAYLOAD_DEPTH + 1), 1, 1)
     Proposal("x" * limits.MAX_ID_LENGTH, 1, 1, 2**53 - 1, 2**53 - 1)
     Proposal("a", 1, Fraction(1, 1000), 1)
     Proposal("a", 1, 5e-324, 5e-324, 5e-324)

@@ -26,16 +26,6 @@ from quorate.core.exact import Number, as_text, exact, from_text
 REASONS: Final = ("crashed", "timeout", "over_budget", "void", "recused")
 """Why an expert may be absent; ``void``: what it sent was worthless, or equivocation."""
 
-MAX_PAYLOAD_DEPTH: Final = limits.MAX_DEPTH - 8
-"""Deepest nesting of a payload: a record that holds it must itself stay within bounds."""
-
-MAX_ODD_DENOMINATOR: Final = 1000
-"""Largest denominator of an expert's number that is no finite decimal, such as 1/3.
-
-Experts that choose large coprime denominators could otherwise make the exact sums of a
-fold grow without bound; k of n samples stays possible up to n = 1000.
-"""
-
 
 class _FaultError(Exception):
     """What the expert did wrong, before its name is put to it."""
@@ -49,8 +39,8 @@ def plain_copy(value: JSONValue, depth: int = 0) -> JSONValue:
         value = [plain_copy(item, depth + 1) for item in value]
     else:
         return value
-    if depth >= MAX_PAYLOAD_DEPTH:
-        raise _FaultError(f"nested deeper than {MAX_PAYLOAD_DEPTH}")
+    if depth >= limits.MAX_PAYLOAD_DEPTH:
+        raise _FaultError(f"nested deeper than {limits.MAX_PAYLOAD_DEPTH}")
     return value
 
 
@@ -82,10 +72,10 @@ def _read_number(value: object, name: str, most: int) -> Fraction:
     if not 0 <= number <= most:
         raise _FaultError(f"its {name} is {value}; it should lie between 0 and {most}")
     odd = number.denominator
-    if odd > MAX_ODD_DENOMINATOR and pow(10, limits.MAX_NUMBER_DIGITS, odd) != 0:
+    if odd > limits.MAX_ODD_DENOMINATOR and pow(10, limits.MAX_NUMBER_DIGITS, odd) != 0:
         raise _FaultError(
             f"its {name} is no finite decimal and has a denominator above "
-            f"{MAX_ODD_DENOMINATOR}; it should be written as a decimal"
+            f"{limits.MAX_ODD_DENOMINATOR}; it should be written as a decimal"
         )
     return number
 

@@ -35,13 +35,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
 
+from quorate.core import limits
 from quorate.core.errors import UsageError
 from quorate.core.exact import common_scale
 
 RULE: Final = "weighted-quorum/1"
 
-MAX_SCALE_DIGITS: Final = 2000
-"""Most digits of the common denominator of all votes."""
 
 NO_PROPOSALS: Final = "no_proposals"
 ZERO_TOTAL: Final = "zero_total"
@@ -51,7 +50,7 @@ SUPPORT_AND_BACKING: Final = "support_and_backing"
 REASONS: Final = (NO_PROPOSALS, ZERO_TOTAL, SUPPORT, BACKING, SUPPORT_AND_BACKING)
 """Why nothing was committed: nothing to fold, no weight at all, or what fell short."""
 
-_SCALE_BOUND = 10**MAX_SCALE_DIGITS
+_SCALE_BOUND = 10**limits.MAX_SCALE_DIGITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +159,7 @@ def weighted_quorum(
         quorum: in (0, 1].
 
     Raises:
-        UsageError: the common denominator has more than :data:`MAX_SCALE_DIGITS` digits.
+        UsageError: the common denominator has more than ``limits.MAX_SCALE_DIGITS`` digits.
     """
     kept, void = settle(ballots)
     away = [*absent.values(), *(item.weight for item in void)]
@@ -170,7 +169,7 @@ def weighted_quorum(
     if scale >= _SCALE_BOUND:
         raise UsageError(
             "the route weights and confidences share no denominator of at most "
-            f"{MAX_SCALE_DIGITS} digits; write the route weights as decimals"
+            f"{limits.MAX_SCALE_DIGITS} digits; write the route weights as decimals"
         )
     here = weights[: len(kept)]
     votes = [weight * sure for weight, sure in zip(here, sureness, strict=True)]

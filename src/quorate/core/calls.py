@@ -185,7 +185,7 @@ async def _guarded(call: Call) -> Outcome:
             raise
         return Outcome(reason=CRASHED, detail=_line(error), seconds=time.monotonic() - started)
     # What runs here is foreign code: anything it raises is its crash, never ours.
-    except (Exception, SystemExit) as error:  # noqa: BLE001
+    except BaseException as error:  # noqa: BLE001
         return Outcome(reason=CRASHED, detail=_line(error), seconds=time.monotonic() - started)
     return Outcome(value=value, seconds=time.monotonic() - started)
 

@@ -25,6 +25,19 @@ MAX_ID_LENGTH: Final = 256
 MAX_PAYLOAD_BYTES: Final = 1 << 20
 """Largest payload of one proposal."""
 
+MAX_PAYLOAD_DEPTH: Final = MAX_DEPTH - 8
+"""Deepest nesting of a payload: a record that holds it must itself stay within bounds."""
+
+MAX_ODD_DENOMINATOR: Final = 1000
+"""Largest denominator of an expert's number that is no finite decimal, such as 1/3.
+
+Experts that choose large coprime denominators could otherwise make the exact sums of a
+fold grow without bound; k of n samples stays possible up to n = 1000.
+"""
+
+MAX_SCALE_DIGITS: Final = 2000
+"""Most digits of the common denominator of all votes."""
+
 MAX_DETAIL_LENGTH: Final = 500
 """Longest detail of an absence, in characters; longer error texts are shortened to it."""
 
@@ -57,3 +70,12 @@ MAX_CONCURRENCY: Final = 256
 
 MAX_TIMEOUT_SECONDS: Final = 86_400
 """Longest deadline of one call."""
+
+KEEP_ROUNDS: Final = 1024
+"""Concluded routing rounds kept in memory, of all sessions together, unless told otherwise."""
+
+KEEP_SESSIONS: Final = 16_384
+"""Routing sessions whose counter is kept though no round of theirs is, likewise."""
+
+MAX_OPEN_ROUNDS: Final = 4096
+"""Most routing rounds open at once, likewise."""

@@ -64,14 +64,16 @@ class Session:
         """
         calls = [Call(e.callee, parse(self._task), e.timeout) for e in self._experts]
         outcomes = await call_all(calls)
-        results = [_result(e, o) for e, o in zip(self._experts, outcomes, strict=True)]
+        most = limits.MAX_BODY_BYTES // (2 * len(self._experts))
+        results = [_result(e, o, most) for e, o in zip(self._experts, outcomes, strict=True)]
         return Proposals(
             (r for r in results if isinstance(r, Proposal)),
             (r for r in results if isinstance(r, Absence)),
         )
 
 
-def _result(expert: Expert, outcome: Outcome) -> Proposal | Absence:
+def _result(expert: Expert, outcome: Outcome, most: int) -> Proposal | Absence:
+    """Read an outcome; a payload of over ``most`` bytes could make the verdict unsealable."""
     if outcome.reason is not None:
         return Absence(expert.id, expert.weight, outcome.reason, outcome.detail)
     try:
@@ -79,6 +81,9 @@ def _result(expert: Expert, outcome: Outcome) -> Proposal | Absence:
         proposal = Proposal(
             expert.id, answer.payload, answer.confidence, expert.weight, answer.cost
         )
+        if most < limits.MAX_PAYLOAD_BYTES and len(canonical(proposal.payload)) > most:
+            size = f"the payload is larger than {most} bytes, the share of one in this roster"
+            return Absence(expert.id, expert.weight, "void", size)
     except (MisbehaviourError, UsageError) as error:
         return Absence(expert.id, expert.weight, "void", printable(str(error)))
     # Looking at a foreign object runs foreign code, if only to show it in a message.

@@ -20,8 +20,9 @@ import threading
 from collections import deque
 from collections.abc import Iterable, MutableSequence, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
+from quorate.core import limits
 from quorate.core.calls import TIMEOUT
 from quorate.core.canonical import digest
 from quorate.core.errors import MisbehaviourError, UsageError, UsageTypeError
@@ -29,15 +30,6 @@ from quorate.routing.answers import Proposal, check_id, proposals_of, read_answe
 from quorate.routing.decision import Absentee
 from quorate.routing.rules import Ballot, Round, Verdict, cast_all, verdict
 from quorate.routing.sealed import KIND, body_of
-
-KEEP_ROUNDS: Final = 1024
-"""Concluded rounds kept, of all sessions together, unless the constructor says otherwise."""
-
-KEEP_SESSIONS: Final = 16_384
-"""Sessions whose counter is kept though no round of theirs is, likewise."""
-
-MAX_OPEN: Final = 4096
-"""Most rounds open at once, likewise."""
 
 
 class Record(Protocol):
@@ -115,9 +107,9 @@ class BFTLedger:
         self,
         record: Record | None = None,
         *,
-        keep_rounds: int = KEEP_ROUNDS,
-        keep_sessions: int = KEEP_SESSIONS,
-        max_open: int = MAX_OPEN,
+        keep_rounds: int = limits.KEEP_ROUNDS,
+        keep_sessions: int = limits.KEEP_SESSIONS,
+        max_open: int = limits.MAX_OPEN_ROUNDS,
     ) -> None:
         """Start without rounds.
 
@@ -130,8 +122,8 @@ class BFTLedger:
         Raises:
             UsageError: a limit below 1, or a record that cannot seal.
         """
-        limits = {"keep_rounds": keep_rounds, "keep_sessions": keep_sessions, "max_open": max_open}
-        for name, value in limits.items():
+        bounds = {"keep_rounds": keep_rounds, "keep_sessions": keep_sessions, "max_open": max_open}
+        for name, value in bounds.items():
             if type(value) is not int or value < 1:
                 raise UsageError(f"{name} is {value!r}; give a whole number of at least 1")
         if record is not None and not _can_seal(record):
@@ -140,7 +132,7 @@ class BFTLedger:
                 "Ledger.open('memory:')"
             )
         self._record = record
-        self._keep_rounds, self._keep_sessions, self._max_open = limits.values()
+        self._keep_rounds, self._keep_sessions, self._max_open = bounds.values()
         self._lock = threading.Lock()
         self._entries: dict[tuple[str, int], _Entry] = {}
         # In the order in which they were used, the longest unused first.

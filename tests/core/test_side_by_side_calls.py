@@ -1,0 +1,407 @@
+"""Whatever a callable does, its caller comes back in time with an outcome."""
+
+import asyncio
+import contextvars
+import functools
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from quorate.core import limits
+from quorate.core.calls import CRASHED, TIMEOUT, Call, Callee, call_all, run_blocking
+from quorate.core.errors import UsageError
+
+SOON = 0.1
+LONG = 30.0
+
+
+def outcomes(*functions, timeout=None, argument=None):
+    calls = [Call(Callee(f"c{i}", f), argument, timeout) for i, f in enumerate(functions)]
+    return asyncio.run(call_all(calls))
+
+
+class Waiter:
+    """A plain callable that hangs until it is released."""
+
+    def __init__(self):
+        self.release = threading.Event()
+        self.calls = 0
+
+    def __call__(self, _argument):
+        self.calls += 1
+        self.release.wait(LONG)
+        return "late"
+
+
+@pytest.fixture
+def waiter():
+    waiter = Waiter()
+    yield waiter
+    waiter.release.set()
+
+
+def until(condition):
+    deadline = time.monotonic() + 5
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_values_come_in_the_order_of_the_calls():
+    async def slow(x):
+        await asyncio.sleep(0.05)
+        return ("slow", x)
+
+    class Awaitable:
+        async def __call__(self, x):
+            return ("object", x)
+
+    found = outcomes(
+        slow, lambda x: ("plain", x), Awaitable(), functools.partial(slow),
+        lambda x: slow(x), argument=7,
+    )  # fmt: skip
+    assert [o.value for o in found] == [
+        ("slow", 7), ("plain", 7), ("object", 7), ("slow", 7), ("slow", 7),
+    ]  # fmt: skip
+    assert all(o.reason is None and o.detail == "" for o in found)
+    assert found[0].seconds >= 0.04
+
+
+def test_no_calls_give_no_outcomes():
+    assert outcomes() == []
+
+
+def test_calls_run_side_by_side():
+    meeting = threading.Barrier(5, timeout=LONG)
+    found = outcomes(*[lambda _: meeting.wait()] * 5, timeout=LONG)
+    assert sorted(o.value for o in found) == [0, 1, 2, 3, 4]
+
+
+def test_a_callee_must_be_callable():
+    with pytest.raises(UsageError, match="r1 is 3, which cannot be called"):
+        Callee("r1", 3)
+
+
+class Sly(BaseException):
+    """No Exception, so that a careless handler misses it."""
+
+
+class Mute(Exception):  # noqa: N818 - a stand-in for a foreign class
+    def __str__(self):
+        raise ValueError("no")
+
+
+RAISED = [
+    (ValueError("bad   input\nhere"), "ValueError: bad input here"),
+    (KeyError(), "KeyError"),
+    (SystemExit(3), "SystemExit: 3"),
+    (asyncio.CancelledError(), "CancelledError"),
+    (TimeoutError("mine"), "TimeoutError: mine"),
+    (KeyboardInterrupt(), "KeyboardInterrupt"),
+    (GeneratorExit(), "GeneratorExit"),
+    (Sly("hidden"), "Sly: hidden"),
+    (Mute(), "Mute: (its message cannot be shown)"),
+    (StopIteration(5), "RuntimeError"),
+    (StopAsyncIteration(), "StopAsyncIteration"),
+    (ValueError("\ud800"), "ValueError: \\ud800"),
+]
+
+
+@pytest.mark.parametrize("style", ["sync", "async", "awaitable"])
+@pytest.mark.parametrize(("error", "detail"), RAISED, ids=lambda x: type(x).__name__)
+def test_whatever_is_raised_is_a_crash_and_the_others_are_heard(style, error, detail):
+    def plain(_):
+        raise error
+
+    async def coroutine(_):
+        raise error
+
+    def wrapped(x):
+        return coroutine(x)
+
+    if style == "async" and isinstance(error, StopAsyncIteration):
+        detail = "RuntimeError"
+    function = {"sync": plain, "async": coroutine, "awaitable": wrapped}[style]
+    found = outcomes(function, lambda _: "fine", timeout=LONG)
+    assert found[0].reason == CRASHED
+    assert found[0].value is None
+    if style != "awaitable":
+        assert found[0].detail.startswith(detail)
+    assert found[1].value == "fine"
+
+
+def test_a_crash_says_no_more_than_fits_the_record():
+    def verbose(_):
+        raise ValueError("é" * 10_000)
+
+    (found,) = outcomes(verbose)
+    assert len(found.detail) == limits.MAX_DETAIL_LENGTH
+    assert found.detail.endswith("…")
+
+
+@pytest.mark.parametrize("extra", [0, 1])
+def test_a_detail_at_the_bound_and_one_past(extra):
+    text = "x" * (limits.MAX_DETAIL_LENGTH - len("ValueError: ") + extra)
+
+    def fail(_):
+        raise ValueError(text)
+
+    (found,) = outcomes(fail)
+    assert len(found.detail) == limits.MAX_DETAIL_LENGTH
+    assert found.detail.endswith("…") == bool(extra)
+
+
+def test_a_slow_coroutine_is_cancelled_at_its_deadline():
+    ended = []
+
+    async def slow(_):
+        try:
+            await asyncio.sleep(LONG)
+        finally:
+            ended.append(True)
+
+    started = time.monotonic()
+    slow_one, quick = outcomes(slow, lambda _: 1, timeout=SOON)
+    assert time.monotonic() - started < 5
+    assert (slow_one.reason, slow_one.value, slow_one.seconds) == (TIMEOUT, None, SOON)
+    assert slow_one.detail == "no answer within 0.1 s; cancelled"
+    assert ended == [True]
+    assert quick.value == 1
+
+
+def test_a_slow_thread_is_left_behind_and_said_to_be_running(waiter):
+    started = time.monotonic()
+    slow_one, quick = outcomes(waiter, lambda _: 1, timeout=SOON)
+    assert time.monotonic() - started < 5
+    assert (slow_one.reason, slow_one.value) == (TIMEOUT, None)
+    assert "still running" in slow_one.detail
+    assert quick.value == 1
+
+
+def test_each_call_has_its_own_deadline():
+    async def slow(_):
+        await asyncio.sleep(LONG)
+
+    async def ready(_):
+        await asyncio.sleep(0.3)
+        return "ready"
+
+    async def main():
+        return await call_all(
+            [
+                Call(Callee("a", slow), None, 0.2),
+                Call(Callee("b", ready), None, None),
+                Call(Callee("c", slow), None, 0.05),
+                Call(Callee("d", slow), None, 0.0),
+            ]
+        )
+
+    found = asyncio.run(main())
+    assert [o.reason for o in found] == [TIMEOUT, None, TIMEOUT, TIMEOUT]
+    assert found[1].value == "ready"
+    assert [o.seconds for o in found if o.reason] == [0.2, 0.05, 0.0]
+
+
+def test_an_answer_after_the_deadline_is_none():
+    async def stubborn(_):
+        try:
+            await asyncio.sleep(LONG)
+        except asyncio.CancelledError:
+            return "too late"
+
+    async def spiteful(_):
+        try:
+            await asyncio.sleep(LONG)
+        except asyncio.CancelledError:
+            raise ValueError("too late") from None
+
+    for found in outcomes(stubborn, spiteful, timeout=SOON):
+        assert (found.reason, found.value) == (TIMEOUT, None)
+
+
+def test_a_coroutine_that_swallows_every_cancelling_is_left_behind():
+    release = []
+
+    async def deaf(_):
+        while not release:
+            try:
+                await asyncio.sleep(0.05)
+            except asyncio.CancelledError:
+                continue
+
+    async def main():
+        started = time.monotonic()
+        found = await call_all([Call(Callee("deaf", deaf), None, SOON)])
+        took = time.monotonic() - started
+        release.append(True)
+        await asyncio.sleep(0.1)
+        return found, took
+
+    (found,), took = asyncio.run(main())
+    assert found.reason == TIMEOUT
+    assert "still running" in found.detail
+    assert took < 5
+
+
+def test_cancelling_the_caller_stops_its_children():
+    seen = []
+
+    async def child(name):
+        try:
+            await asyncio.sleep(LONG)
+        except asyncio.CancelledError:
+            seen.append(name)
+            raise
+
+    async def main():
+        task = asyncio.create_task(
+            call_all([Call(Callee(n, child), n, t) for n, t in (("a", None), ("b", LONG))])
+        )
+        await asyncio.sleep(0.05)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert len(asyncio.all_tasks()) == 1
+
+    asyncio.run(main())
+    assert sorted(seen) == ["a", "b"]
+
+
+def test_hung_threads_of_one_callable_are_bounded(monkeypatch, waiter):
+    monkeypatch.setattr(limits, "MAX_CALLS_PER_REPLICA", 3)
+    callee = Callee("hung", waiter)
+
+    async def main():
+        hung = await call_all([Call(callee, None, SOON)] * 3)
+        refused = await call_all([Call(callee, None, SOON)])
+        other = await call_all([Call(Callee("other", lambda _: 1), None, LONG)])
+        return hung, refused, other
+
+    hung, (refused,), (other,) = asyncio.run(main())
+    assert [o.reason for o in hung] == [TIMEOUT] * 3
+    assert refused.reason == CRASHED
+    assert "3 earlier calls of it are still running" in refused.detail
+    assert waiter.calls == 3
+    assert other.value == 1
+    # They return long after the loop that called them is gone, and still make room.
+    waiter.release.set()
+    until(lambda: not callee.running)
+    assert asyncio.run(call_all([Call(callee, None, LONG)]))[0].value == "late"
+
+
+def test_threads_are_used_again():
+    names = set()
+
+    def note(_):
+        names.add(threading.current_thread().name)
+        return threading.get_ident()
+
+    async def main():
+        found = []
+        for _ in range(20):
+            found += await call_all([Call(Callee("n", note), None, None)])
+            await asyncio.sleep(0.002)
+        return {o.value for o in found}
+
+    assert len(asyncio.run(main())) < 10
+    assert names == {"quorate-call"}
+
+
+def test_context_variables_reach_a_thread():
+    variable = contextvars.ContextVar("variable", default="unset")
+
+    async def main():
+        variable.set("set")
+        return await call_all([Call(Callee("v", lambda _: variable.get()), None, None)])
+
+    assert asyncio.run(main())[0].value == "set"
+
+
+def test_run_blocking_returns_values_and_raises_errors():
+    async def value():
+        return threading.current_thread().name
+
+    async def error():
+        raise KeyError("here")
+
+    assert run_blocking(value()) == "quorate-loop"
+    with pytest.raises(KeyError, match="here"):
+        run_blocking(error())
+
+
+def test_run_blocking_works_inside_another_running_loop():
+    async def inner():
+        return 5
+
+    async def outer():
+        return run_blocking(inner())
+
+    assert asyncio.run(outer()) == 5
+
+
+def test_run_blocking_inside_its_own_loop_is_refused_instead_of_hanging():
+    async def inner():
+        return 5
+
+    async def expert(_):
+        return run_blocking(inner())
+
+    found = run_blocking(call_all([Call(Callee("e", expert), None, LONG)]))
+    assert found[0].reason == CRASHED
+    assert "await its async twin" in found[0].detail
+
+
+def test_a_plain_expert_may_block_on_the_loop_that_calls_it():
+    async def inner():
+        return 5
+
+    found = run_blocking(call_all([Call(Callee("e", lambda _: run_blocking(inner())), None, LONG)]))
+    assert found[0].value == 5
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, Sly, GeneratorExit])
+def test_no_expert_can_end_the_background_loop(error):
+    def plain(_):
+        raise error
+
+    async def coroutine(_):
+        raise error
+
+    calls = [Call(Callee("p", plain), None, 5), Call(Callee("c", coroutine), None, 5)]
+    assert [o.reason for o in run_blocking(call_all(calls))] == [CRASHED] * 2
+    assert run_blocking(asyncio.sleep(0, "alive")) == "alive"
+
+
+FORKED = """
+import os, threading, warnings
+from quorate.core.calls import Call, Callee, call_all, run_blocking
+warnings.simplefilter("ignore")
+def call():
+    return run_blocking(call_all([Call(Callee("f", lambda x: x + 1), 1, 20.0)]))[0].value
+assert call() == 2
+if (child := os.fork()) == 0:
+    os._exit(0 if call() == 2 else 1)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+assert call() == 2
+"""
+
+HUNG = """
+import threading
+from quorate.core.calls import Call, Callee, call_all, run_blocking
+print(run_blocking(call_all([Call(Callee("h", lambda _: threading.Event().wait()), 1, 0.1)]))[0].reason)
+"""
+
+
+@pytest.mark.parametrize(
+    ("script", "says"), [(FORKED, ""), (HUNG, "timeout\n")], ids=["forked", "hung at exit"]
+)
+def test_in_a_process_of_its_own(script, says):
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, says, "")
