@@ -6,9 +6,8 @@ own room when it is first used.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
+# Not from typing, whose import would take longer than all else here.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from quorate.arbitration import Absence, Arbiter, Decision, Proposal, UnderQuorum
     from quorate.core.errors import NoQuorum, QuorateError
@@ -59,7 +58,9 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
+    from importlib import import_module  # noqa: PLC0415 - only when a name is used
+
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'quorate' has no attribute {name!r}")

@@ -47,8 +47,8 @@ def process():
     """Run a command in a process of its own."""
 
     def call(*arguments, **options):
-        options = {"capture_output": True, "text": True, "timeout": 60, "check": False} | options
-        done = subprocess.run([*COMMAND, *map(str, arguments)], **options)
+        options = {"capture_output": True, "text": True, "timeout": 60} | options
+        done = subprocess.run([*COMMAND, *map(str, arguments)], check=False, **options)
         assert "Traceback" not in (done.stderr or ""), done.stderr
         assert "Fatal" not in (done.stderr or ""), done.stderr
         return done

@@ -78,11 +78,11 @@ class _Verdict:
         """As JSON; ``from_dict`` gives an equal object back."""
         return {
             "protocol": self.protocol,
-            "quorum": float(self.quorum),
+            "quorum": _plain(float(self.quorum)),
             "quorum_exact": self.quorum_exact,
-            "support": self.support,
+            "support": _plain(self.support),
             "support_exact": self.support_exact,
-            "backing": self.backing,
+            "backing": _plain(self.backing),
             "backing_exact": self.backing_exact,
             "engaged": list(self.engaged),
             "absent": [absence.to_dict() for absence in self.absent],
@@ -129,6 +129,11 @@ class _Verdict:
 
 
 _MOST_TOLD = 12
+
+
+def _plain(value: float) -> int | float:
+    """The same JSON number, in the form that the fast encoder writes as RFC 8785 does."""
+    return int(value) if value.is_integer() else value
 
 
 def _absence_words(absence: Absence, roster: Fraction) -> str:

@@ -26,7 +26,8 @@ def err() -> Console:
 
 def print_json(value: Any) -> None:
     """Print one JSON document on stdout."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, default=_refuse) + "\n")
+    narrow = (sys.stdout.encoding or "").lower() not in {"utf-8", "utf8"}
+    sys.stdout.write(json.dumps(value, ensure_ascii=narrow, indent=2, default=_refuse) + "\n")
 
 
 def _refuse(value: object) -> str:

@@ -19,7 +19,7 @@ import os
 import stat
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -37,6 +37,7 @@ from quorate.hub.session import Session
 from quorate.ledger import Ledger, Receipt
 
 _WAITING_PER_RUNNING: Final = 4
+_STOP_SECONDS: Final = 1.0
 _DASH: Final = "-"
 
 
@@ -130,7 +131,7 @@ class Run:
             if torn is not None:
                 tasks = itertools.chain([torn], tasks)
             self.ledger.append(panel_record.KIND, declared, key=f"panel:{self._panel_digest}")
-            asyncio.run(self._decide(tasks, sink))
+            _run_async(self._decide(tasks, sink))
             sink.finish()
         self._summary.size = len(self.ledger)
         return self._summary
@@ -259,6 +260,33 @@ class Run:
             self._count(receipt, earlier=earlier)
 
 
+_abandoned: Final[list[asyncio.Runner]] = []
+
+
+def _run_async(main: Coroutine[Any, Any, None]) -> None:
+    """Do as ``asyncio.run``, which would wait for ever for an expert that ignores cancelling."""
+    runner = asyncio.Runner()
+    try:
+        runner.run(main)
+    finally:
+        if runner.run(_all_stopped()):
+            runner.close()
+        else:
+            # Closing waits too. Kept, for what is collected while it runs complains.
+            _abandoned.append(runner)
+
+
+async def _all_stopped() -> bool:
+    """Cancel whatever else runs in this loop; say whether all of it ended soon."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    if not others:
+        return True
+    _, running = await asyncio.wait(others, timeout=_STOP_SECONDS)
+    return not running
+
+
 def _done_at_head(window: deque[_Waiting]) -> list[_Waiting]:
     """Take off the window what is done at its head."""
     group: list[_Waiting] = []
@@ -318,18 +346,23 @@ def _key(task: Task) -> str:
 
 @contextlib.contextmanager
 def _open_tasks(name: str) -> Iterator[BinaryIO]:
-    if name == _DASH:
-        # A reader of its own: a thread may still be waiting in it when the interpreter ends,
-        # which must not find sys.stdin locked then.
-        with open(sys.stdin.fileno(), "rb", closefd=False) as file:
-            yield file
-        return
     try:
-        file = Path(name).open("rb")  # noqa: SIM115 - closed below, errors inside are not its own
+        if name == _DASH:
+            # A reader of its own: the interpreter must not find sys.stdin locked at its end
+            # by a thread that still waits in it.
+            file = open(sys.stdin.fileno(), "rb", closefd=False)  # noqa: SIM115 - closed below
+        else:
+            file = Path(name).open("rb")  # noqa: SIM115 - closed below
     except OSError as error:
         raise OperationalError(f"the tasks {name} cannot be read: {error.strerror}") from error
-    with file:
+    try:
         yield file
+    except BaseException:
+        # A thread may still wait for the next line of a pipe, and closing would wait for it.
+        if file.seekable():
+            file.close()
+        raise
+    file.close()
 
 
 class _Out:

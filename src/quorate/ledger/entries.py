@@ -86,7 +86,8 @@ class Entry:
         members = parse_canonical(raw)
         if not isinstance(members, dict) or members.keys() != _FIELDS:
             raise UsageError(f"an entry has exactly the members {sorted(_FIELDS)}")
-        if members.pop("v") != SCHEMA_VERSION:
+        # True equals 1, but it is another spelling.
+        if type(members["v"]) is not int or members.pop("v") != SCHEMA_VERSION:
             raise UsageError(f"the entry's schema version is not {SCHEMA_VERSION}")
         _check_types(members)
         return cls(**members)
@@ -170,8 +171,15 @@ def commit(salt: bytes, body: bytes) -> str:
 
 
 def key_digest(key: str) -> str:
-    """What the log keeps of an idempotency key: SHA-256, hex."""
-    return hashlib.sha256(key.encode()).hexdigest()
+    """What the log keeps of an idempotency key: SHA-256, hex.
+
+    Raises:
+        UsageError: it is no Unicode text.
+    """
+    try:
+        return hashlib.sha256(key.encode()).hexdigest()
+    except UnicodeEncodeError as error:
+        raise CanonicalError("$.key", "a lone surrogate is no Unicode text") from error
 
 
 def entry_hash(raw: bytes) -> bytes:

@@ -7,7 +7,6 @@ one line. An HMAC secret is one line, ``hmac-sha256:`` and base64, and has no pu
 from __future__ import annotations
 
 import base64
-import binascii
 import os
 import stat
 from pathlib import Path
@@ -143,6 +142,6 @@ def _hmac_secret(path: Path, text: str) -> bytes:
     try:
         secret = base64.b64decode(text.strip().removeprefix(_HMAC_PREFIX), validate=True)
         HmacSigner(secret)
-    except (binascii.Error, UsageError) as error:
+    except ValueError as error:
         raise UsageError(f"{path} holds no HMAC secret: {error}") from error
     return secret

@@ -1,102 +1,30 @@
 """The ledger: append, look up, checkpoint, verify.
 
-Theory of operation. Appenders prepare their bodies side by side (canonical bytes, salt,
-commitment) and queue up. One of them writes: it takes all that is queued, chains and
-signs it, and commits it in one transaction. The others sleep until theirs is settled or
-nobody writes. So many appenders share one disk flush, and one alone waits for one.
-``append`` returns when the entry is on disk. Other processes may write the same file:
-each commit starts from the last entry as the database has it, inside the database's
-write lock.
+``append`` returns when the entry is on disk; how it gets there, and how appenders share a
+flush, is :mod:`quorate.ledger.appending`. The Merkle tree lives in memory and grows with
+each commit; what other processes wrote is taken in when the root is next asked for.
 """
 
 from __future__ import annotations
 
-import itertools
 import os
-import threading
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 from quorate.core import limits
-from quorate.core.canonical import canonical
-from quorate.core.errors import StoreError, UsageError, UsageTypeError, VerificationError
+from quorate.core.errors import UsageError, UsageTypeError, VerificationError
 from quorate.core.identity import Ed25519Signer, Signer, Verifier
 from quorate.ledger import checkpoint as checkpoints
-from quorate.ledger.entries import (
-    SALT_BYTES,
-    Entry,
-    check_kind,
-    check_origin,
-    check_reference,
-    commit,
-    entry_hash,
-    first_prev,
-    key_digest,
-)
+from quorate.ledger.appending import Appender, Clock, NewRow, system_clock
+from quorate.ledger.entries import check_origin, entry_hash, first_prev, key_digest
 from quorate.ledger.merkle import MerkleTree
 from quorate.ledger.policy import Policy
-from quorate.ledger.receipts import (
-    Receipt,
-    decode_signatures,
-    encode_signatures,
-    sign_entry,
-)
+from quorate.ledger.receipts import Receipt, decode_signatures
+from quorate.ledger.rows import read_row
 from quorate.ledger.sqlite import Row, SQLiteStore
-from quorate.ledger.verification import (
-    Progress,
-    VerifyReport,
-    check_look_up,
-    verify_store,
-)
-
-Clock = Callable[[], int]
-"""Gives microseconds since 1970."""
-
-
-def system_clock() -> int:
-    """Microseconds since 1970 by the system's clock."""
-    return time.time_ns() // 1000
-
-
-@dataclass(slots=True)
-class _Pending:
-    """One entry on its way in."""
-
-    kind: str
-    body: bytes
-    salt: bytes
-    commitment: str
-    trace_id: str | None
-    parent: str | None
-    key: str | None
-    receipt: Receipt | None = None
-    error: Exception | None = None
-
-
-@dataclass(slots=True)
-class _Group:
-    """Entries that are committed together or not at all.
-
-    Attributes:
-        settled: they are on disk, or surely will not be. What they hold may change until then.
-    """
-
-    items: list[_Pending]
-    settled: bool = False
-
-
-@dataclass(slots=True)
-class _Head:
-    """Where the log ends: number of entries, hash and time of the last."""
-
-    size: int
-    prev: str
-    time: int
-    raw: bytes | None
+from quorate.ledger.verification import Progress, VerifyReport, verify_store
 
 
 class Ledger:
@@ -127,17 +55,16 @@ class Ledger:
         own = [s.verifier for s in self._signers]
         extra = [v for v in verifiers if v.key_id not in ids]
         self._verifiers: tuple[Verifier, ...] = (*own, *extra)
-        self._clock = clock
+        self._policy = Policy.of(self._verifiers) if self._verifiers else None
         self._origin = store.origin()
         self._tree = MerkleTree()
         self._tree_prev = first_prev(self._origin)
-        self._queue: list[_Group] = []
-        self._head: _Head | None = None
-        self._turn = threading.Condition()
-        self._writer: _Group | None = None
-        self._write_lock = threading.Lock()
+        self._appender: Appender | None = None
         if self._signers:
             self._check_last()
+            self._appender = Appender(
+                store, self._signers, clock, read=self._receipt, committed=self._grow
+            )
 
     @classmethod
     def open(
@@ -217,7 +144,8 @@ class Ledger:
                 ledger was opened for reading.
             StoreError: it could not be written; nothing was.
         """
-        return self._submit(_Group([self._pending(kind, body, trace_id, parent, key)]))[0]
+        appender = self._writing()
+        return appender.submit([appender.prepare(kind, body, trace_id, parent, key)])[0]
 
     def append_many(
         self,
@@ -253,195 +181,23 @@ class Ledger:
             raise UsageError(
                 f"{len(items)} entries at once; at most {limits.MAX_BATCH} are allowed"
             )
-        pending = [self._pending(kind, body, trace, None, key) for kind, body, trace, key in items]
-        return self._submit(_Group(pending)) if pending else []
+        appender = self._writing()
+        pending = [
+            appender.prepare(kind, body, trace, None, key) for kind, body, trace, key in items
+        ]
+        return appender.submit(pending) if pending else []
 
-    def _pending(
-        self, kind: str, body: Any, trace_id: str | None, parent: str | None, key: str | None
-    ) -> _Pending:
-        if not self._signers:
+    def _writing(self) -> Appender:
+        if self._appender is None:
             raise UsageError("the ledger was opened for reading; open it with signer=… to append")
-        check_kind(kind)
-        encoded = canonical(body)
-        if len(encoded) > limits.MAX_BODY_BYTES:
-            raise UsageError(
-                f"the body has {len(encoded)} bytes; at most {limits.MAX_BODY_BYTES} are allowed"
-            )
-        if key is not None and (not isinstance(key, str) or not key):
-            raise UsageTypeError(f"key is {key!r}; give a text that is not empty")
-        salt = os.urandom(SALT_BYTES)
-        return _Pending(
-            kind=kind,
-            body=encoded,
-            salt=salt,
-            commitment=commit(salt, encoded),
-            trace_id=check_reference(trace_id, "trace_id"),
-            parent=check_reference(parent, "parent"),
-            key=None if key is None else key_digest(key),
-        )
+        return self._appender
 
-    def _submit(self, group: _Group) -> list[Receipt]:
-        """Queue a group, which commits whole or not at all, and see it through."""
-        with self._turn:
-            self._queue.append(group)
-        try:
-            self._await_turn(group)
-            # More may be queued before it than one commit takes.
-            while not group.settled:
-                with self._write_lock:
-                    self._commit_queued()
-        finally:
-            self._end_turn(group)
-        for item in group.items:
-            if item.error is not None:
-                raise item.error
-        return [item.receipt for item in group.items if item.receipt is not None]
-
-    def _await_turn(self, group: _Group) -> None:
-        """Wait until another thread has settled the group, or until this one may write.
-
-        Nobody waits for the write lock: whoever did, only to find its group settled, would
-        keep its next entry out of the commit that holds the lock.
-        """
-        with self._turn:
-            while self._writer is not None and not group.settled:
-                self._turn.wait()
-            if not group.settled:
-                self._writer = group
-
-    def _end_turn(self, group: _Group) -> None:
-        with self._turn:
-            if not group.settled:
-                # Interrupted while it waited: nobody is told of it, so nobody shall write it.
-                self._queue = [queued for queued in self._queue if queued is not group]
-            if self._writer is group:
-                self._writer = None
-                self._turn.notify_all()
-
-    def _commit_queued(self) -> None:
-        groups = self._take_queued()
-        rows: list[_NewRow] = []
-        try:
-            with self._store.transaction():
-                head = self._read_head()
-                seen: dict[str, Receipt] = {}
-                for group in groups:
-                    head = self._seal(group.items, head, rows, seen)
-                self._store.insert([row.columns for row in rows])
-        except BaseException as error:
-            # The others wait for this thread's word; none may be left thinking it is sealed.
-            told = error if isinstance(error, Exception) else StoreError("the writer was stopped")
-            for item in itertools.chain.from_iterable(group.items for group in groups):
-                item.receipt, item.error = None, told
-            self._head = None
-            if not isinstance(error, Exception):
-                raise
-            return
-        finally:
-            for group in groups:
-                group.settled = True
-        self._head = head
+    def _grow(self, rows: Sequence[NewRow]) -> None:
+        """Add to the tree what was committed, if the tree has all that comes before."""
         for row in rows:
             if row.seq == self._tree.size:
                 self._tree.append(row.hash)
                 self._tree_prev = row.hash.hex()
-
-    def _take_queued(self) -> list[_Group]:
-        with self._turn:
-            taken = count = 0
-            while taken < len(self._queue) and count < limits.MAX_BATCH:
-                count += len(self._queue[taken].items)
-                taken += 1
-            groups, self._queue = self._queue[:taken], self._queue[taken:]
-        return groups
-
-    def _read_head(self) -> _Head:
-        """Where the log ends now; another process may have moved it since our last write."""
-        tip = self._store.tip()
-        if tip is None:
-            return _Head(0, first_prev(self._origin), 0, None)
-        seq, raw = tip
-        head = self._head
-        if head is not None and head.size == seq + 1 and head.raw == raw:
-            return head
-        try:
-            entry = Entry.decode(raw)
-        except UsageError as error:
-            raise VerificationError(str(error), index=seq, rule="entry") from error
-        if entry.seq != seq:
-            raise VerificationError(f"it says it is number {entry.seq}", index=seq, rule="entry")
-        return _Head(seq + 1, entry_hash(raw).hex(), entry.time, raw)
-
-    def _seal(
-        self, group: list[_Pending], head: _Head, rows: list[_NewRow], seen: dict[str, Receipt]
-    ) -> _Head:
-        """Chain and sign one group; if one of it cannot be sealed, none of it is."""
-        fresh: list[_NewRow] = []
-        start = head
-        try:
-            for item in group:
-                known = self._known(item, seen)
-                if known is not None:
-                    item.receipt = known
-                    continue
-                row, head = self._chain(item, head)
-                fresh.append(row)
-                if item.key is not None and item.receipt is not None:
-                    seen[item.key] = item.receipt
-        except UsageError as error:
-            for item in group:
-                if item.key is not None and item.receipt is not None:
-                    seen.pop(item.key, None)
-                item.receipt, item.error = None, error
-            return start
-        rows.extend(fresh)
-        return head
-
-    def _known(self, item: _Pending, seen: dict[str, Receipt]) -> Receipt | None:
-        if item.key is None:
-            return None
-        receipt = seen.get(item.key)
-        if receipt is None:
-            row = self._store.by_key(item.key)
-            receipt = None if row is None else self._receipt(row)
-        if receipt is not None and (receipt.kind, receipt.body_bytes) != (item.kind, item.body):
-            raise UsageError(
-                f"that key was used for entry {receipt.seq}, which holds something else; "
-                "a key stands for one body"
-            )
-        return receipt
-
-    def _chain(self, item: _Pending, head: _Head) -> tuple[_NewRow, _Head]:
-        entry = Entry(
-            seq=head.size,
-            # A clock that was set back must not make the log say so.
-            time=max(self._clock(), head.time),
-            kind=item.kind,
-            trace_id=item.trace_id,
-            parent=item.parent,
-            key=item.key,
-            body_commitment=item.commitment,
-            prev=head.prev,
-        )
-        raw = entry.encode()
-        hash_ = entry_hash(raw)
-        signatures = sign_entry(self._signers, self._origin, hash_)
-        item.receipt = Receipt(self._origin, entry, raw, item.body, item.salt, signatures)
-        row = _NewRow(
-            entry.seq,
-            hash_,
-            (
-                entry.seq,
-                raw.decode(),
-                item.body.decode(),
-                item.salt,
-                encode_signatures(signatures),
-                item.kind,
-                item.trace_id,
-                item.key,
-            ),
-        )
-        return row, _Head(entry.seq + 1, hash_.hex(), entry.time, raw)
 
     # -- reading
 
@@ -489,22 +245,7 @@ class Ledger:
         return None if row is None else self._receipt(row)
 
     def _receipt(self, row: Row) -> Receipt:
-        try:
-            entry = Entry.decode(row.entry)
-            signatures = decode_signatures(row.signatures.decode("ascii"))
-        except (UsageError, UnicodeDecodeError) as error:
-            raise VerificationError(str(error), index=row.seq, rule="entry") from error
-        check_look_up(row, entry)
-        receipt = Receipt(self._origin, entry, row.entry, row.body, row.salt, signatures)
-        if entry.seq != row.seq:
-            raise VerificationError(
-                f"it says it is number {entry.seq}", index=row.seq, rule="entry"
-            )
-        if self._verifiers:
-            receipt.verify(Policy.of(self._verifiers))
-        else:
-            receipt.check_commitment()
-        return receipt
+        return read_row(row, self._origin, self._policy)
 
     def _check_last(self) -> None:
         row = self._store.last()
@@ -536,9 +277,9 @@ class Ledger:
             VerificationError: what was added since the last one does not hang together; an
                 inconsistent log is never signed.
         """
-        if not self._signers:
+        if self._appender is None:
             raise UsageError("the ledger was opened for reading; a checkpoint takes its key")
-        with self._write_lock:
+        with self._appender.lock:
             for row in self._store.rows(self._tree.size):
                 self._take_in(row)
             pinned = checkpoints.Checkpoint(self._origin, self._tree.size, self._tree.root())
@@ -575,12 +316,11 @@ class Ledger:
             UsageError: no key is known to verify with.
             VerificationError: the first bad index and the rule it breaks.
         """
+        policy = policy or self._policy
         if policy is None:
-            if not self._verifiers:
-                raise UsageError(
-                    "no key to verify with; open the ledger with verify_with=…, or give a policy"
-                )
-            policy = Policy.of(self._verifiers)
+            raise UsageError(
+                "no key to verify with; open the ledger with verify_with=…, or give a policy"
+            )
         return verify_store(
             self._store, policy, note=checkpoint, replaying=replay, progress=progress
         )
@@ -601,14 +341,6 @@ class Ledger:
     ) -> None:
         """Close."""
         self.close()
-
-
-class _NewRow(NamedTuple):
-    """A sealed row on its way to the store."""
-
-    seq: int
-    hash: bytes
-    columns: tuple[int, str, str, bytes, str, str, str | None, str | None]
 
 
 def _several(one_or_more: Any) -> tuple[Any, ...]:

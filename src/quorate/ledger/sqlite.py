@@ -117,6 +117,9 @@ class SQLiteStore:
                 raise
             # A copy in a read-only folder: nobody writes it, and SQLite may make no -shm there.
             db = connect(location + "?immutable=1", uri=True)
+        except BaseException:
+            db.close()
+            raise
         return db
 
     def _prepare(self) -> None:
@@ -318,11 +321,12 @@ class SQLiteStore:
         """Turn SQLite's errors into ours, with the next step in them."""
         try:
             yield
-        except sqlite3.DatabaseError as error:
+        # SQLite quotes a damaged layout in its words, which then may not even be text.
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
             raise self._translated(error, doing) from error
 
     def _translated(
-        self, error: sqlite3.DatabaseError, doing: str
+        self, error: sqlite3.DatabaseError | UnicodeDecodeError, doing: str
     ) -> StoreError | VerificationError | UsageError:
         text = str(error)
         if isinstance(error, sqlite3.ProgrammingError) and "closed" in text:

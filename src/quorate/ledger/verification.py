@@ -33,6 +33,7 @@ from quorate.ledger.merkle import MerkleTree
 from quorate.ledger.policy import Policy
 from quorate.ledger.receipts import check_signatures, decode_signatures, encode_signatures
 from quorate.ledger.replay import ReplayContext, replay
+from quorate.ledger.rows import check_look_up
 from quorate.ledger.sqlite import Row, SQLiteStore
 
 Progress = Callable[[int, int], None]
@@ -246,22 +247,3 @@ class _Walk:
                 "its signatures are not in canonical form", index=row.seq, rule="signature"
             )
         check_signatures(signatures, self._policy, self._origin, hash_, row.seq)
-
-
-def check_look_up(row: Row, entry: Entry) -> None:
-    """Check that the indexed columns of a row repeat its entry.
-
-    Raises:
-        VerificationError: rule ``look-up``: one does not.
-    """
-    for name, stored, sealed in (
-        ("kind", row.kind, entry.kind),
-        ("trace_id", row.trace_id, entry.trace_id),
-        ("key", row.key, entry.key),
-    ):
-        if stored != (None if sealed is None else sealed.encode()):
-            raise VerificationError(
-                f"the look-up column {name} says something else than the entry",
-                index=row.seq,
-                rule="look-up",
-            )

@@ -1,0 +1,320 @@
+"""Group commit: many appenders share one disk flush.
+
+Theory of operation. Appenders prepare their bodies side by side (canonical bytes, salt,
+commitment) and queue up. One of them writes: it takes all that is queued, chains and
+signs it, and commits it in one transaction. The others sleep until theirs is settled or
+nobody writes. So many appenders share one disk flush, and one alone waits for one. Other
+processes may write the same file: each commit starts from the last entry as the database
+has it, inside the database's write lock.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from quorate.core import limits
+from quorate.core.canonical import canonical
+from quorate.core.errors import StoreError, UsageError, UsageTypeError, VerificationError
+from quorate.core.identity import Signer
+from quorate.ledger.entries import (
+    SALT_BYTES,
+    Entry,
+    check_kind,
+    check_reference,
+    commit,
+    entry_hash,
+    first_prev,
+    key_digest,
+)
+from quorate.ledger.receipts import Receipt, encode_signatures, sign_entry
+from quorate.ledger.sqlite import Row, SQLiteStore
+
+Clock = Callable[[], int]
+"""Gives microseconds since 1970."""
+
+
+def system_clock() -> int:
+    """Microseconds since 1970 by the system's clock."""
+    return time.time_ns() // 1000
+
+
+@dataclass(slots=True)
+class Pending:
+    """One entry on its way in."""
+
+    kind: str
+    body: bytes
+    salt: bytes
+    commitment: str
+    trace_id: str | None
+    parent: str | None
+    key: str | None
+    receipt: Receipt | None = None
+    error: Exception | None = None
+
+
+@dataclass(slots=True)
+class _Group:
+    """Entries that are committed together or not at all.
+
+    Attributes:
+        settled: they are on disk, or surely will not be. What they hold may change until then.
+    """
+
+    items: list[Pending]
+    settled: bool = False
+
+
+@dataclass(slots=True)
+class _Head:
+    """Where the log ends: number of entries, hash and time of the last."""
+
+    size: int
+    prev: str
+    time: int
+    raw: bytes | None
+
+
+class NewRow(NamedTuple):
+    """A sealed row on its way to the store."""
+
+    seq: int
+    hash: bytes
+    columns: tuple[int, str, str, bytes, str, str, str | None, str | None]
+
+
+class Appender:
+    """Chains, signs and commits what any number of threads bring.
+
+    Attributes:
+        lock: held while a commit is made; nothing is appended while it is held.
+    """
+
+    def __init__(
+        self,
+        store: SQLiteStore,
+        signers: Sequence[Signer],
+        clock: Clock,
+        *,
+        read: Callable[[Row], Receipt],
+        committed: Callable[[Sequence[NewRow]], None],
+    ) -> None:
+        """Write to ``store``.
+
+        Args:
+            store: holds a ledger already.
+            signers: at least one.
+            clock: gives microseconds since 1970.
+            read: checks a stored row and reads it as a receipt.
+            committed: told of the rows of each commit, in order, with the lock held.
+        """
+        self.lock = threading.Lock()
+        self._store = store
+        self._signers = signers
+        self._clock = clock
+        self._read = read
+        self._committed = committed
+        self._origin = store.origin()
+        self._queue: list[_Group] = []
+        self._head: _Head | None = None
+        self._turn = threading.Condition()
+        self._writer: _Group | None = None
+
+    def prepare(
+        self, kind: str, body: Any, trace_id: str | None, parent: str | None, key: str | None
+    ) -> Pending:
+        """Check one entry and do what needs no lock: canonical bytes, salt, commitment.
+
+        Raises:
+            UsageError: an argument cannot be used.
+        """
+        check_kind(kind)
+        encoded = canonical(body)
+        if len(encoded) > limits.MAX_BODY_BYTES:
+            raise UsageError(
+                f"the body has {len(encoded)} bytes; at most {limits.MAX_BODY_BYTES} are allowed"
+            )
+        if key is not None and (not isinstance(key, str) or not key):
+            raise UsageTypeError(f"key is {key!r}; give a text that is not empty")
+        salt = os.urandom(SALT_BYTES)
+        return Pending(
+            kind=kind,
+            body=encoded,
+            salt=salt,
+            commitment=commit(salt, encoded),
+            trace_id=check_reference(trace_id, "trace_id"),
+            parent=check_reference(parent, "parent"),
+            key=None if key is None else key_digest(key),
+        )
+
+    def submit(self, items: list[Pending]) -> list[Receipt]:
+        """Commit entries together or not at all; return when they are on disk.
+
+        Raises:
+            UsageError: a key stands for another body; none was written.
+            StoreError: they could not be written; none was.
+        """
+        group = _Group(items)
+        with self._turn:
+            self._queue.append(group)
+        try:
+            self._await_turn(group)
+            # More may be queued before it than one commit takes.
+            while not group.settled:
+                with self.lock:
+                    self._commit_queued()
+        finally:
+            self._end_turn(group)
+        for item in group.items:
+            if item.error is not None:
+                raise item.error
+        return [item.receipt for item in group.items if item.receipt is not None]
+
+    def _await_turn(self, group: _Group) -> None:
+        """Wait until another thread has settled the group, or until this one may write.
+
+        Nobody waits for the write lock: whoever did, only to find its group settled, would
+        keep its next entry out of the commit that holds the lock.
+        """
+        with self._turn:
+            while self._writer is not None and not group.settled:
+                self._turn.wait()
+            if not group.settled:
+                self._writer = group
+
+    def _end_turn(self, group: _Group) -> None:
+        with self._turn:
+            if not group.settled:
+                # Interrupted while it waited: nobody is told of it, so nobody shall write it.
+                self._queue = [queued for queued in self._queue if queued is not group]
+            if self._writer is group:
+                self._writer = None
+                self._turn.notify_all()
+
+    def _commit_queued(self) -> None:
+        groups = self._take_queued()
+        rows: list[NewRow] = []
+        try:
+            with self._store.transaction():
+                head = self._read_head()
+                seen: dict[str, Receipt] = {}
+                for group in groups:
+                    head = self._seal(group.items, head, rows, seen)
+                self._store.insert([row.columns for row in rows])
+        except BaseException as error:
+            # The others wait for this thread's word; none may be left thinking it is sealed.
+            told = error if isinstance(error, Exception) else StoreError("the writer was stopped")
+            for item in itertools.chain.from_iterable(group.items for group in groups):
+                item.receipt, item.error = None, told
+            self._head = None
+            if not isinstance(error, Exception):
+                raise
+            return
+        finally:
+            for group in groups:
+                group.settled = True
+        self._head = head
+        self._committed(rows)
+
+    def _take_queued(self) -> list[_Group]:
+        with self._turn:
+            taken = count = 0
+            while taken < len(self._queue) and count < limits.MAX_BATCH:
+                count += len(self._queue[taken].items)
+                taken += 1
+            groups, self._queue = self._queue[:taken], self._queue[taken:]
+        return groups
+
+    def _read_head(self) -> _Head:
+        """Where the log ends now; another process may have moved it since our last write."""
+        tip = self._store.tip()
+        if tip is None:
+            return _Head(0, first_prev(self._origin), 0, None)
+        seq, raw = tip
+        head = self._head
+        if head is not None and head.size == seq + 1 and head.raw == raw:
+            return head
+        try:
+            entry = Entry.decode(raw)
+        except UsageError as error:
+            raise VerificationError(str(error), index=seq, rule="entry") from error
+        if entry.seq != seq:
+            raise VerificationError(f"it says it is number {entry.seq}", index=seq, rule="entry")
+        return _Head(seq + 1, entry_hash(raw).hex(), entry.time, raw)
+
+    def _seal(
+        self, group: list[Pending], head: _Head, rows: list[NewRow], seen: dict[str, Receipt]
+    ) -> _Head:
+        """Chain and sign one group; if one of it cannot be sealed, none of it is."""
+        fresh: list[NewRow] = []
+        mine: dict[str, Receipt] = {}
+        start = head
+        try:
+            for item in group:
+                known = self._known(item, mine, seen)
+                if known is not None:
+                    item.receipt = known
+                    continue
+                row, head = self._chain(item, head)
+                fresh.append(row)
+                if item.key is not None and item.receipt is not None:
+                    mine[item.key] = item.receipt
+        except UsageError as error:
+            for item in group:
+                item.receipt, item.error = None, error
+            return start
+        rows.extend(fresh)
+        seen.update(mine)
+        return head
+
+    def _known(self, item: Pending, *seen: dict[str, Receipt]) -> Receipt | None:
+        if item.key is None:
+            return None
+        receipt = next((known[item.key] for known in seen if item.key in known), None)
+        if receipt is None:
+            row = self._store.by_key(item.key)
+            receipt = None if row is None else self._read(row)
+        if receipt is not None and (receipt.kind, receipt.body_bytes) != (item.kind, item.body):
+            raise UsageError(
+                f"that key was used for entry {receipt.seq}, which holds something else; "
+                "a key stands for one body"
+            )
+        return receipt
+
+    def _chain(self, item: Pending, head: _Head) -> tuple[NewRow, _Head]:
+        entry = Entry(
+            seq=head.size,
+            # A clock that was set back must not make the log say so.
+            time=max(self._clock(), head.time),
+            kind=item.kind,
+            trace_id=item.trace_id,
+            parent=item.parent,
+            key=item.key,
+            body_commitment=item.commitment,
+            prev=head.prev,
+        )
+        raw = entry.encode()
+        hash_ = entry_hash(raw)
+        signatures = sign_entry(self._signers, self._origin, hash_)
+        item.receipt = Receipt(self._origin, entry, raw, item.body, item.salt, signatures)
+        row = NewRow(
+            entry.seq,
+            hash_,
+            (
+                entry.seq,
+                raw.decode(),
+                item.body.decode(),
+                item.salt,
+                encode_signatures(signatures),
+                item.kind,
+                item.trace_id,
+                item.key,
+            ),
+        )
+        return row, _Head(entry.seq + 1, hash_.hex(), entry.time, raw)

@@ -1,0 +1,145 @@
+"""Flip any byte of any stored column: verification names that very entry."""
+
+import random
+import sqlite3
+
+import pytest
+from ledger_tools import COSIGNER, KEY, MAC, ORIGIN, ledger_of, sql
+
+from quorate.core.errors import StoreError, VerificationError
+from quorate.ledger import Ledger, Policy
+
+TEXTS = ("entry", "body", "signatures", "kind", "trace_id", "key")
+MASKS = (0x01, 0x20, 0x80)
+SIGNERS = (KEY, MAC)
+POLICY = Policy(tuple(s.verifier for s in SIGNERS), 2)
+SIZE = 5
+
+
+@pytest.fixture(scope="module")
+def small():
+    with ledger_of(SIZE, signer=SIGNERS) as ledger:
+        yield ledger
+
+
+def refused_at(ledger):
+    with pytest.raises(VerificationError) as caught:
+        ledger.verify(policy=POLICY)
+    return caught.value.index
+
+
+@pytest.mark.parametrize("column", [*TEXTS, "salt"])
+@pytest.mark.parametrize("seq", range(SIZE))
+def test_every_byte_of_every_column(small, seq, column):
+    as_stored = "?" if column == "salt" else "CAST(? AS TEXT)"
+    update = f"UPDATE entries SET {column} = {as_stored} WHERE seq = ?"
+    ((good,),) = sql(small, f"SELECT {column} FROM entries WHERE seq = ?", seq)
+    for place in range(len(good)):
+        for mask in MASKS:
+            bad = good[:place] + bytes([good[place] ^ mask]) + good[place + 1 :]
+            sql(small, update, bad, seq)
+            assert refused_at(small) == seq, (column, place, mask)
+    sql(small, update, good, seq)
+    assert small.verify(policy=POLICY).size == SIZE
+
+
+@pytest.mark.parametrize("column", [*TEXTS, "salt"])
+@pytest.mark.parametrize("seq", [0, 3])
+def test_a_column_cut_grown_or_emptied(small, seq, column):
+    as_stored = "?" if column == "salt" else "CAST(? AS TEXT)"
+    update = f"UPDATE entries SET {column} = {as_stored} WHERE seq = ?"
+    ((good,),) = sql(small, f"SELECT {column} FROM entries WHERE seq = ?", seq)
+    for bad in (good[:-1], good[1:], good + b"\x00", good + b" ", good + b"0", b" " + good, b""):
+        sql(small, update, bad, seq)
+        assert refused_at(small) == seq, bad
+    if column in ("trace_id", "key"):
+        sql(small, f"UPDATE entries SET {column} = NULL WHERE seq = ?", seq)
+        assert refused_at(small) == seq
+    sql(small, update, good, seq)
+    assert small.verify(policy=POLICY).size == SIZE
+
+
+@pytest.mark.parametrize("seq", range(SIZE))
+def test_every_byte_of_a_number(small, seq):
+    taken = 0
+    for place in range(8):
+        for mask in MASKS:
+            raw = bytearray(seq.to_bytes(8, "big"))
+            raw[place] ^= mask
+            bad = int.from_bytes(raw, "big", signed=True)
+            try:
+                sql(small, "UPDATE entries SET seq = ? WHERE seq = ?", bad, seq)
+            except sqlite3.IntegrityError:
+                taken += 1
+                continue
+            # What comes first in order is first found bad: a negative number stands before all.
+            assert refused_at(small) == (seq if bad >= 0 else 0)
+            sql(small, "UPDATE entries SET seq = ? WHERE seq = ?", seq, bad)
+    assert taken == (seq ^ 1 < SIZE)
+    assert small.verify(policy=POLICY).size == SIZE
+
+
+def test_every_byte_of_the_origin(small):
+    good = ORIGIN.encode()
+    for place in range(len(good)):
+        for mask in MASKS:
+            bad = good[:place] + bytes([good[place] ^ mask]) + good[place + 1 :]
+            sql(small, "UPDATE log SET origin = CAST(? AS TEXT)", bad)
+            assert refused_at(small) == 0
+    sql(small, "UPDATE log SET origin = ?", ORIGIN)
+    assert small.verify(policy=POLICY).size == SIZE
+
+
+@pytest.mark.parametrize("statement", ["DELETE FROM log", "INSERT INTO log VALUES ('b')"])
+def test_a_log_with_no_name_or_two(statement):
+    with ledger_of(2) as ledger:
+        sql(ledger, statement)
+        with pytest.raises(VerificationError, match="origins"):
+            ledger.verify()
+
+
+def outcome_of(path):
+    """What verification of a damaged file comes to; anything but these two errors escapes."""
+    try:
+        with Ledger.open(f"sqlite:///{path}") as ledger:
+            report = ledger.verify(policy=Policy((KEY.verifier, COSIGNER.verifier), 2))
+    except (VerificationError, StoreError):
+        return None
+    return report.root, report.size, report.origin
+
+
+def flips_of(good, draw):
+    """Places all over the file, and half of them where something is written."""
+    written = [place for place, byte in enumerate(good) if byte]
+    for number in range(400):
+        place = draw.choice(written) if number % 2 else draw.randrange(len(good))
+        yield place, draw.choice([1, 2, 4, 8, 16, 32, 64, 128, 255])
+
+
+def test_flipped_bytes_of_the_raw_file(tmp_path):
+    source = tmp_path / "good.db"
+    with ledger_of(SIZE, signer=(KEY, COSIGNER), url=f"sqlite:///{source}"):
+        pass
+    assert not source.with_name("good.db-wal").exists()
+    good = source.read_bytes()
+    expected = outcome_of(source)
+    assert expected is not None
+    target = tmp_path / "bad.db"
+    refused = 0
+    for place, mask in flips_of(good, random.Random(20260101)):
+        target.write_bytes(good[:place] + bytes([good[place] ^ mask]) + good[place + 1 :])
+        found = outcome_of(target)
+        assert found in (None, expected), (place, mask)
+        refused += found is None
+        for leftover in tmp_path.glob("bad.db-*"):
+            leftover.unlink()
+    assert refused > 100
+
+
+@pytest.mark.parametrize("size", [0, 1, 50, 99, 100, 512, 4096, 5000, 8192])
+def test_a_file_cut_short_is_never_verified_as_another_log(tmp_path, size):
+    source = tmp_path / "good.db"
+    with ledger_of(SIZE, signer=(KEY, COSIGNER), url=f"sqlite:///{source}"):
+        pass
+    source.write_bytes(source.read_bytes()[:size])
+    assert outcome_of(source) is None
