@@ -1,5 +1,6 @@
 """The command line, in this process and in its own, over the starter panel."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -9,6 +10,8 @@ import pytest
 
 from quorate.cli.app import run
 
+# Buffered streams, as users have them.
+ENVIRONMENT = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}
 COMMAND = [sys.executable, "-c", "from quorate.cli import main; main()"]
 
 
@@ -47,7 +50,8 @@ def process():
     """Run a command in a process of its own."""
 
     def call(*arguments, **options):
-        options = {"capture_output": True, "text": True, "timeout": 60} | options
+        given = {"capture_output": True, "text": True, "timeout": 60, "env": ENVIRONMENT}
+        options = given | options
         done = subprocess.run([*COMMAND, *map(str, arguments)], check=False, **options)
         assert "Traceback" not in (done.stderr or ""), done.stderr
         assert "Fatal" not in (done.stderr or ""), done.stderr
@@ -63,7 +67,9 @@ def start():
 
     def call(*arguments, **options):
         pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-        running = subprocess.Popen([*COMMAND, *map(str, arguments)], **(pipes | options))
+        running = subprocess.Popen(
+            [*COMMAND, *map(str, arguments)], **({"env": ENVIRONMENT} | pipes | options)
+        )
         started.append(running)
         return running
 

@@ -181,6 +181,26 @@ def test_run_with_a_typo_in_the_panel_names_line_and_key(here, quorate):
     assert told(out)["error"]["type"] == "PanelError"
 
 
+def test_run_where_the_ledger_cannot_be_leaves_nothing(here, quorate):
+    panel = here / "quorate.toml"
+    panel.write_text(panel.read_text().replace("sqlite:///", "sqlite:///no/such/"))
+    before = files_in(here)
+    code, out, err = quorate("run", "quorate.toml", "tasks.jsonl", "-o", "new.jsonl")
+    assert (code, out) == (5, "")
+    assert "check that its folder exists" in err
+    assert {f for f in files_in(here) if "__pycache__" not in f} == {
+        f for f in before if "__pycache__" not in f
+    }
+
+
+def test_run_without_its_panel_or_key_is_the_environments_fault(here, quorate):
+    assert quorate("run", "none.toml", "tasks.jsonl", "-o", "new.jsonl")[0] == 5
+    (here / "keys/ledger.key").unlink()
+    code, _, err = quorate("run", "quorate.toml", "tasks.jsonl", "-o", "new.jsonl")
+    assert (code, "the key keys/ledger.key cannot be read" in err) == (5, True)
+    assert not (here / "new.jsonl").exists()
+
+
 def test_run_with_another_key_is_refused(here, quorate):
     (here / "keys/ledger.key").unlink()
     (here / "keys/ledger.pub").unlink()

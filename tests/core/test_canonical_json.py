@@ -1,6 +1,6 @@
 """Canonical bytes: RFC 8785's own vectors, a twin library, and every refusal with its path."""
 
-import datetime
+import datetime as dt
 import json
 import math
 import struct
@@ -55,7 +55,7 @@ EDGES = [
 TEXT = st.text(
     st.one_of(
         st.characters(exclude_categories=["Cs"]),
-        st.sampled_from("\x00\x08\t\n\x0b\x0c\r\x1f\x7f\x80\x9f\"\\/\u2028\u2029\ufeff\uffff😀𐀀"),
+        st.sampled_from('\x00\x08\t\n\x0b\x0c\r\x1f\x7f\x80\x9f"\\/\u2028\u2029\ufeff\uffff😀𐀀'),
     ),
     max_size=8,
 )
@@ -72,7 +72,7 @@ def es6(x):
     """Number.prototype.toString of ECMAScript, from its definition (dumb twin)."""
     if x == 0:
         return "0"
-    sign, digits, exponent = Decimal(repr(abs(x))).normalize().as_tuple()
+    _sign, digits, exponent = Decimal(repr(abs(x))).normalize().as_tuple()
     s = "".join(map(str, digits))
     k, n = len(s), len(s) + exponent
     if k <= n <= 21:
@@ -82,7 +82,9 @@ def es6(x):
     elif -6 < n <= 0:
         text = "0." + "0" * -n + s
     else:
-        text = s[0] + ("." + s[1:] if k > 1 else "") + "e" + ("+" if n > 0 else "-") + str(abs(n - 1))
+        text = (
+            s[0] + ("." + s[1:] if k > 1 else "") + "e" + ("+" if n > 0 else "-") + str(abs(n - 1))
+        )
     return ("-" if x < 0 else "") + text
 
 
@@ -119,7 +121,7 @@ def test_the_rfcs_key_order_by_utf16_units():
 
 
 def test_control_characters_take_their_short_or_hex_form():
-    assert canonical("\x08\t\n\x0c\r\x00\x1f\x7f\u2028/\"\\😀") == (
+    assert canonical('\x08\t\n\x0c\r\x00\x1f\x7f\u2028/"\\😀') == (
         b'"\\b\\t\\n\\f\\r\\u0000\\u001f\x7f\xe2\x80\xa8/\\"\\\\\xf0\x9f\x98\x80"'
     )
 
@@ -202,8 +204,8 @@ class Word(StrEnum):
         (2**53, "integer"),
         (b"x", "base64"),
         (bytearray(b"x"), "bytearray"),
-        (datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC), "date"),
-        (datetime.date(2026, 1, 1), "date"),
+        (dt.datetime(2026, 1, 1, tzinfo=dt.UTC), "date"),
+        (dt.date(2026, 1, 1), "date"),
         ({1, 2}, "set"),
         (frozenset(), "frozenset"),
         (object(), "object"),
@@ -332,7 +334,9 @@ def test_white_space_of_json_is_read():
 
 
 @settings(max_examples=300)
-@given(st.binary(max_size=40) | st.text(alphabet='[]{}",:0123456789eE.+-ntf\\u \ud800', max_size=30))
+@given(
+    st.binary(max_size=40) | st.text(alphabet='[]{}",:0123456789eE.+-ntf\\u \ud800', max_size=30)
+)
 def test_any_input_is_read_to_a_value_with_a_form_or_refused(text):
     try:
         value = parse(text)

@@ -60,13 +60,20 @@ def test_other_types_are_refused(bad):
     [math.nan, math.inf, -math.inf, Decimal("NaN"), Decimal("sNaN"), Decimal("Infinity")],
 )
 def test_what_is_not_finite_is_refused(bad):
-    with pytest.raises(UsageError, match="weight is .*finite"):
+    with pytest.raises(UsageError, match=r"weight is .*finite"):
         exact(bad, "weight")
 
 
 @pytest.mark.parametrize(
     "value",
-    [MOST, -MOST, Fraction(1, MOST), Fraction(MOST, MOST - 1), Decimal("1E+399"), Decimal("1E-399")],
+    [
+        MOST,
+        -MOST,
+        Fraction(1, MOST),
+        Fraction(MOST, MOST - 1),
+        Decimal("1E+399"),
+        Decimal("1E-399"),
+    ],
 )
 def test_numbers_at_the_bound(value):
     assert exact(value) == Fraction(value)
@@ -81,7 +88,9 @@ def test_numbers_one_past_the_bound(value):
         exact(value)
 
 
-@pytest.mark.parametrize("value", [Decimal("7" * 250), Decimal("7" * 400), Decimal("0." + "7" * 399)])
+@pytest.mark.parametrize(
+    "value", [Decimal("7" * 250), Decimal("7" * 400), Decimal("0." + "7" * 399)]
+)
 def test_a_long_decimal_within_the_bound_is_accepted(value):
     assert exact(value) == Fraction(value)
 
@@ -122,7 +131,9 @@ def test_only_text_is_read(bad):
         from_text(bad, "share")
 
 
-@pytest.mark.parametrize("bad", [str(MOST + 1), f"1/{MOST + 1}", f"-{MOST}/{MOST - 1}0", "1" * 5000])
+@pytest.mark.parametrize(
+    "bad", [str(MOST + 1), f"1/{MOST + 1}", f"-{MOST}/{MOST - 1}0", "1" * 5000]
+)
 def test_text_past_the_bound_is_refused(bad):
     with pytest.raises(UsageError, match="more than 400 digits"):
         from_text(bad)

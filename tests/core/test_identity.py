@@ -29,15 +29,19 @@ RFC8032 = [
         "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60",
         "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a",
         "",
-        "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555fb8821590a33bacc61e39701"
-        "cf9b46bd25bf5f0595bbe24655141438e7a100b",
+        (
+            "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555fb8821590a33bacc61e39701"
+            "cf9b46bd25bf5f0595bbe24655141438e7a100b"
+        ),
     ),
     (
         "4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb",
         "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c",
         "72",
-        "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da085ac1e43e15996e458f3613d"
-        "0f11d8c387b2eaeb4302aeeb00d291612bb0c00",
+        (
+            "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da085ac1e43e15996e458f3613d"
+            "0f11d8c387b2eaeb4302aeeb00d291612bb0c00"
+        ),
     ),
 ]
 
@@ -82,7 +86,9 @@ def test_the_bytes_of_two_kinds_never_meet():
 @BOTH
 @settings(max_examples=50)
 @given(
-    kinds=st.lists(st.from_regex(r"[a-z]{1,6}", fullmatch=True), min_size=2, max_size=2, unique=True),
+    kinds=st.lists(
+        st.from_regex(r"[a-z]{1,6}", fullmatch=True), min_size=2, max_size=2, unique=True
+    ),
     message=st.binary(max_size=40),
 )
 def test_a_signature_of_one_kind_never_verifies_as_another(signer, kinds, message):
@@ -127,9 +133,10 @@ def test_the_note_key_is_a_key_of_its_own(signer):
     note = signer.sign_note(text)
     assert verify_note(signer.verifier.note_public, text, note)
     assert not signer.verifier.verify("receipt", b"message", note)
-    assert signer.verifier.note_public != base64.urlsafe_b64decode(
-        ED.verifier.to_text().removeprefix("ed25519:") + "=="
-    )[:32]
+    assert (
+        signer.verifier.note_public
+        != base64.urlsafe_b64decode(ED.verifier.to_text().removeprefix("ed25519:") + "==")[:32]
+    )
     if signer is ED:
         receipt = signer.sign("receipt", b"message")
         assert not verify_note(signer.verifier.note_public, text, receipt)

@@ -61,7 +61,7 @@ def test_values_come_in_the_order_of_the_calls():
 
     found = outcomes(
         slow, lambda x: ("plain", x), Awaitable(), functools.partial(slow),
-        lambda x: slow(x), argument=7,
+        slow, argument=7,
     )  # fmt: skip
     assert [o.value for o in found] == [
         ("slow", 7), ("plain", 7), ("object", 7), ("slow", 7), ("slow", 7),
@@ -391,7 +391,8 @@ assert call() == 2
 HUNG = """
 import threading
 from quorate.core.calls import Call, Callee, call_all, run_blocking
-print(run_blocking(call_all([Call(Callee("h", lambda _: threading.Event().wait()), 1, 0.1)]))[0].reason)
+call = Call(Callee("h", lambda _: threading.Event().wait()), 1, 0.1)
+print(run_blocking(call_all([call]))[0].reason)
 """
 
 

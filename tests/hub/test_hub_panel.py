@@ -85,6 +85,13 @@ def test_a_panel_is_read_exactly(write):
     assert panel.signer_path == path.parent / "ledger.key"
 
 
+def test_numbers_are_read_as_written_not_as_nearest_doubles(write):
+    path = write(("weight = 0.1", "weight = 0.10000000000000000001"), ("0.66", "0.1e-20"))
+    table = Panel.load(path).table
+    assert table.experts[0].weight == Fraction(10**19 + 1, 10**20)
+    assert table.arbiter.quorum == Fraction(1, 10**21)
+
+
 def test_concurrency_and_the_quorum_may_be_left_out(write):
     panel = Panel.load(write(("[run]\nconcurrency = 4\n", ""), ("quorum = 0.66\n", "")))
     assert panel.table.run.concurrency == 8
@@ -146,6 +153,7 @@ MISTAKES = [
     ('"experts:no"', '"expertz:no"', ":24: experts[1].call: 'expertz' cannot be imported: Module"),
     ('"experts:no"', '"experts:N"', ":24: experts[1].call: experts:N is int, which cannot be"),
     ('"experts:no"', '"broken:no"', ":24: experts[1].call: 'broken' cannot be imported: ZeroDiv"),
+    ('"experts:no"', '"leaving:no"', ":24: experts[1].call: 'leaving' cannot be imported: System"),
     ('"experts:no"', '"untidy:no"', ":24: experts[1].call: 'untidy' cannot be imported: Syntax"),
 ]
 
@@ -156,6 +164,7 @@ def test_a_mistake_is_named_with_its_line_and_key(panel_folder, write, old, new,
     (folder / "experts.py").write_text("def yes(t): pass\ndef no(t): pass\nN = 3\n")
     (folder / "broken.py").write_text("1 / 0\n")
     (folder / "untidy.py").write_text("def (\n")
+    (folder / "leaving.py").write_text("raise SystemExit\n")
     found = problems(write((old, new)))
     assert any(problem.startswith(told) for problem in found), found
 

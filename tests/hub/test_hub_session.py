@@ -9,8 +9,9 @@ from fractions import Fraction
 import pytest
 
 from quorate.arbitration import Arbiter, UnderQuorum
+from quorate.arbitration.sealed import body_of
 from quorate.core import limits
-from quorate.core.canonical import CanonicalError
+from quorate.core.canonical import CanonicalError, canonical
 from quorate.core.errors import UsageError
 from quorate.hub import Answer, Expert, Session
 
@@ -310,3 +311,20 @@ def test_proposals_carry_their_absences_into_arbitration():
     assert [a.expert_id for a in decision.absent] == ["c"]
     with pytest.raises(UnderQuorum):
         Arbiter(quorum=0.6).arbitrate(Session([*agreeing, *down], None).collect())
+
+
+@pytest.mark.parametrize(("more", "counted"), [(0, True), (1, False)])
+def test_payloads_of_a_large_roster_share_what_one_entry_holds(more, counted):
+    size = 20
+    share = limits.MAX_BODY_BYTES // (2 * size)
+    assert share < limits.MAX_PAYLOAD_BYTES
+    answer = Answer("x" * (share - len('""') + more), 1)
+    experts = [Expert(f"e{n}", lambda _: answer) for n in range(size)]
+    got = Session(experts, None).collect()
+    if not counted:
+        assert {a.reason for a in got.absent} == {"void"}
+        assert f"larger than {share} bytes" in got.absent[0].detail
+        return
+    arbiter = Arbiter()
+    body = body_of(arbiter.arbitrate(got), arbiter, got)
+    assert len(canonical(body)) <= limits.MAX_BODY_BYTES

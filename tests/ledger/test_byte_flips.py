@@ -1,5 +1,7 @@
 """Flip any byte of any stored column: verification names that very entry."""
 
+# ruff: noqa: S608 - the statements are put together from names in this file
+
 import random
 import sqlite3
 
@@ -143,3 +145,42 @@ def test_a_file_cut_short_is_never_verified_as_another_log(tmp_path, size):
         pass
     source.write_bytes(source.read_bytes()[:size])
     assert outcome_of(source) is None
+
+
+def without_types(path, change):
+    """Change the file as a flipped type byte would, past the types that the tables declare."""
+    db = sqlite3.connect(path, isolation_level=None)
+    layout = db.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table'").fetchall()
+    db.execute("PRAGMA writable_schema=ON")
+    for name, text in layout:
+        loose = text.replace(" NOT NULL", "").replace(" STRICT", "")
+        loose = loose.replace(" TEXT", "").replace(" BLOB", "")
+        db.execute("UPDATE sqlite_master SET sql = ? WHERE name = ?", (loose, name))
+    db.execute("PRAGMA writable_schema=RESET")
+    db.execute(change)
+    db.execute("PRAGMA writable_schema=ON")
+    for name, text in layout:
+        db.execute("UPDATE sqlite_master SET sql = ? WHERE name = ?", (text, name))
+    db.close()
+
+
+@pytest.mark.parametrize("value", ["5", "1.5", "NULL"])
+@pytest.mark.parametrize("column", [*TEXTS, "salt"])
+def test_a_column_of_another_type(tmp_path, column, value):
+    path = tmp_path / "bad.db"
+    with ledger_of(SIZE, signer=SIGNERS, url=f"sqlite:///{path}"):
+        pass
+    without_types(path, f"UPDATE entries SET {column} = {value} WHERE seq = 2")
+    with Ledger.open(f"sqlite:///{path}") as ledger:
+        assert refused_at(ledger) == 2
+        with pytest.raises(VerificationError):
+            ledger.get(2)
+
+
+@pytest.mark.parametrize("value", ["5", "1.5", "NULL"])
+def test_an_origin_of_another_type(tmp_path, value):
+    path = tmp_path / "bad.db"
+    with ledger_of(SIZE, signer=(KEY, COSIGNER), url=f"sqlite:///{path}"):
+        pass
+    without_types(path, f"UPDATE log SET origin = {value}")
+    assert outcome_of(path) is None

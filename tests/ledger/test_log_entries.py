@@ -128,7 +128,22 @@ def test_kinds_that_are_usable(kind):
 
 @pytest.mark.parametrize(
     "kind",
-    ["", "A", "1a", "a b", "a..b", ".a", "a.", "a\n", "é", "a\x00", "x" * (LONG + 1), None, 1, b"a"],
+    [
+        "",
+        "A",
+        "1a",
+        "a b",
+        "a..b",
+        ".a",
+        "a.",
+        "a\n",
+        "é",
+        "a\x00",
+        "x" * (LONG + 1),
+        None,
+        1,
+        b"a",
+    ],
 )
 def test_kinds_that_are_not(kind):
     with pytest.raises(UsageError, match="the kind"):

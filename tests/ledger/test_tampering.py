@@ -3,7 +3,18 @@
 import dataclasses
 
 import pytest
-from ledger_tools import COSIGNER, KEY, MAC, ORIGIN, POLICY, STRANGER, ledger_of, put_rows, rows, sql
+from ledger_tools import (
+    COSIGNER,
+    KEY,
+    MAC,
+    ORIGIN,
+    POLICY,
+    STRANGER,
+    ledger_of,
+    put_rows,
+    rows,
+    sql,
+)
 
 from quorate.core.errors import StoreError, UsageError, VerificationError
 from quorate.ledger import Ledger, Policy, verify
@@ -135,10 +146,11 @@ def test_rows_of_another_log_of_the_same_key(at):
         kept, moved = rows(ledger), rows(other)
         put_rows(ledger, [*kept[:at], moved[at], *kept[at + 1 :]])
         assert refusal(ledger) == (at, "chain")
-        # Chained in, but with the signatures of the other log.
+        # Chained in, but signed for the other log: the same hash, another name.
         new = rechain([*kept[:at], moved[at], *kept[at + 1 :]], (KEY,))
-        theirs = rechain([*kept[:at], moved[at], *kept[at + 1 :]], (KEY,), origin=other.origin)
-        put_rows(ledger, [*new[:at], (*new[at][:4], theirs[at][4], *new[at][5:]), *new[at + 1 :]])
+        theirs = sign_entry((KEY,), other.origin, entry_hash(new[at][1]))
+        new[at] = (*new[at][:4], encode_signatures(theirs).encode(), *new[at][5:])
+        put_rows(ledger, new)
         assert refusal(ledger) == (at, "signature")
 
 
@@ -175,20 +187,34 @@ def test_stripped_and_swapped_signatures():
         first, second = kept[1][4].split(b",")
         mine, theirs = decode_signatures(kept[1][4].decode())
         crossed = encode_signatures(
-            [dataclasses.replace(mine, value=theirs.value), dataclasses.replace(theirs, value=mine.value)]
+            [
+                dataclasses.replace(mine, value=theirs.value),
+                dataclasses.replace(theirs, value=mine.value),
+            ]
         ).encode()
         other = kept[2][4]
         for bad in (first, second, second + b"," + first, crossed, other, first + b"," + first):
             put_rows(ledger, [kept[0], (*kept[1][:4], bad, *kept[1][5:]), kept[2]])
             assert refusal(ledger, policy=lax) == (1, "signature"), bad
         put_rows(ledger, kept)
-        assert refusal(ledger, policy=Policy((KEY.verifier, STRANGER.verifier), 2)) == (0, "signature")
+        assert refusal(ledger, policy=Policy((KEY.verifier, STRANGER.verifier), 2)) == (
+            0,
+            "signature",
+        )
         assert refusal(ledger, policy=Policy((STRANGER.verifier,))) == (0, "signature")
 
 
 def test_a_body_that_is_not_canonical_is_refused_though_committed_to():
     with ledger_of(2) as ledger:
-        for body in (b'{"n": 1}', b'{"n":1,"n":1}', b"NaN", b"\xff", b"", b"1.0", b"9007199254740993"):
+        for body in (
+            b'{"n": 1}',
+            b'{"n":1,"n":1}',
+            b"NaN",
+            b"\xff",
+            b"",
+            b"1.0",
+            b"9007199254740993",
+        ):
             kept = rows(ledger)
             put_rows(ledger, rechain([kept[0], (1, kept[1][1], body, *kept[1][3:])], (KEY,)))
             assert refusal(ledger) == (1, "body"), body

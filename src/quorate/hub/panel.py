@@ -398,7 +398,7 @@ def _resolve(call: str) -> Callable[[Any], Any]:
     try:
         module = importlib.import_module(module_name)
     # Importing runs the module, and a module may raise anything.
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UsageError(
             f"{module_name!r} cannot be imported: {type(error).__name__}: {error}"
         ) from error

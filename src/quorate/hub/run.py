@@ -116,7 +116,8 @@ class Run:
 
         Raises:
             UsageError: a line of the tasks is broken (nothing is decided if they come from a
-                file), or ``out`` belongs to other tasks or another ledger.
+                file; of a pipe, what comes before that line is), or ``out`` belongs to
+                other tasks or another ledger.
             StoreError: the ledger cannot be written; what was acknowledged stands.
             OperationalError: a file cannot be read or written.
         """

@@ -103,7 +103,11 @@ def _bad(message: str) -> VerificationError:
 
 
 def _parse(note: str) -> tuple[str, Checkpoint, list[str]]:
-    if len(note) > limits.MAX_NOTE_BYTES:
+    try:
+        size_in_bytes = len(note.encode())
+    except UnicodeEncodeError as error:
+        raise _bad("it is no Unicode text") from error
+    if size_in_bytes > limits.MAX_NOTE_BYTES:
         raise _bad(f"longer than {limits.MAX_NOTE_BYTES} bytes")
     text, gap, block = note.rpartition("\n\n")
     if not gap or not block.endswith("\n"):
@@ -132,6 +136,8 @@ def _parse_signature(line: str) -> tuple[str, bytes, bytes]:
         blob = base64.b64decode(parts[2], validate=True)
     except (binascii.Error, ValueError) as error:
         raise _bad("a signature is not base64") from error
+    if base64.b64encode(blob).decode() != parts[2]:
+        raise _bad("a signature is not in its one base64 spelling")
     if len(blob) <= _HASH_BYTES:
         raise _bad("a signature is too short")
     return parts[1], blob[:_HASH_BYTES], blob[_HASH_BYTES:]

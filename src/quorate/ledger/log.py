@@ -18,7 +18,14 @@ from quorate.core.errors import UsageError, UsageTypeError, VerificationError
 from quorate.core.identity import Ed25519Signer, Signer, Verifier
 from quorate.ledger import checkpoint as checkpoints
 from quorate.ledger.appending import Appender, Clock, NewRow, system_clock
-from quorate.ledger.entries import check_origin, entry_hash, first_prev, key_digest
+from quorate.ledger.entries import (
+    check_kind,
+    check_origin,
+    check_reference,
+    entry_hash,
+    first_prev,
+    key_digest,
+)
 from quorate.ledger.merkle import MerkleTree
 from quorate.ledger.policy import Policy
 from quorate.ledger.receipts import Receipt, decode_signatures
@@ -163,17 +170,14 @@ class Ledger:
             StoreError: they could not be written; none was.
         """
         items = list(bodies)
-        return self.append_all(
-            [
-                (kind, body, trace_id, key)
-                for body, trace_id, key in zip(
-                    items,
-                    [None] * len(items) if trace_ids is None else list(trace_ids),
-                    [None] * len(items) if keys is None else list(keys),
-                    strict=True,
-                )
-            ]
-        )
+        traces = [None] * len(items) if trace_ids is None else list(trace_ids)
+        names = [None] * len(items) if keys is None else list(keys)
+        if not len(items) == len(traces) == len(names):
+            raise UsageError(
+                f"{len(items)} bodies, {len(traces)} trace_ids and {len(names)} keys; "
+                "give one of each per body, or leave the list out"
+            )
+        return self.append_all([(kind, *rest) for rest in zip(items, traces, names, strict=True)])
 
     def append_all(self, items: Sequence[tuple[str, Any, str | None, str | None]]) -> list[Receipt]:
         """Seal ``(kind, body, trace_id, key)`` items as :meth:`append_many` does, kinds mixed."""
@@ -234,9 +238,16 @@ class Ledger:
         :meth:`verify` checks how they hang together.
 
         Raises:
+            UsageError: an argument cannot be used.
             VerificationError: an entry on the way is damaged.
         """
-        for row in self._store.rows(start, kind=kind, trace_id=trace_id):
+        if kind is not None:
+            check_kind(kind)
+        check_reference(trace_id, "trace_id")
+        if isinstance(start, bool) or not isinstance(start, int):
+            raise UsageTypeError(f"start is {start!r}; give a whole number")
+        first = min(start, limits.MAX_SAFE_INTEGER + 1)
+        for row in self._store.rows(first, kind=kind, trace_id=trace_id):
             yield self._receipt(row)
 
     def by_key(self, key: str) -> Receipt | None:

@@ -223,7 +223,9 @@ class Receipt:
         Raises:
             VerificationError: rule ``commitment``: it is not.
         """
-        if commit(self.salt, self.body_bytes) != self.entry.body_commitment:
+        # A longer salt could hold the beginning of the body.
+        same = commit(self.salt, self.body_bytes) == self.entry.body_commitment
+        if len(self.salt) != SALT_BYTES or not same:
             raise VerificationError(
                 "the body is not the one that was sealed", index=self.seq, rule="commitment"
             )
@@ -263,13 +265,16 @@ class Receipt:
         if not isinstance(salt, str) or not re.fullmatch(f"[0-9a-f]{{{2 * SALT_BYTES}}}", salt):
             raise UsageError(f"salt is {2 * SALT_BYTES} lower-case hex digits")
         text = ",".join(f"{s['key_id']}:{s['signature']}" for s in listed)
+        signatures = decode_signatures(text)
+        if len(signatures) != len(listed):
+            raise UsageError("signatures has more than one signature in one object")
         return cls(
             origin=check_origin(members["origin"]),
             entry=Entry.decode(entry_bytes),
             entry_bytes=entry_bytes,
             body_bytes=canonical(members["body"]),
             salt=bytes.fromhex(salt),
-            signatures=decode_signatures(text),
+            signatures=signatures,
         )
 
 

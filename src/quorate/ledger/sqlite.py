@@ -10,10 +10,11 @@ from __future__ import annotations
 import re
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
 from quorate.core.errors import StoreError, UsageError, VerificationError
@@ -35,6 +36,7 @@ _SCHEMA: Final = (
 )
 _COLUMNS: Final = "seq, entry, body, salt, signatures, kind, trace_id, key"
 _LOCK_SECONDS: Final = 30.0
+_RETRY_SECONDS: Final = 0.01
 
 
 class Row(NamedTuple):
@@ -48,6 +50,16 @@ class Row(NamedTuple):
     kind: bytes
     trace_id: bytes | None
     key: bytes | None
+
+
+def _as_row(values: tuple[Any, ...]) -> Row:
+    """Take a row as SQLite gives it, which in a damaged file need not be of the declared types."""
+    row = Row._make(values)
+    if not all(isinstance(value, bytes) for value in row[1:6]) or not all(
+        value is None or isinstance(value, bytes) for value in row[6:]
+    ):
+        raise VerificationError("a column is of another type", index=row.seq, rule="store")
+    return row
 
 
 def no_fault(_point: str) -> None:
@@ -80,6 +92,7 @@ class SQLiteStore:
         self.path = path
         self.read_only = read_only
         self._fault_point = fault_point
+        self._lock_seconds = lock_seconds
         self._lock = threading.RLock()
         if path is not None and read_only and not path.is_file():
             raise StoreError(f"there is no ledger at {path}")
@@ -159,7 +172,16 @@ class SQLiteStore:
     def _use_write_ahead_log(self) -> None:
         if self.path is None:
             return
-        mode = self._db.execute("PRAGMA journal_mode=WAL").fetchone()[0]
+        deadline = time.monotonic() + self._lock_seconds
+        while True:
+            try:
+                mode = self._db.execute("PRAGMA journal_mode=WAL").fetchone()[0]
+                break
+            except sqlite3.OperationalError as error:
+                # SQLite does not wait here for another process that is changing it too.
+                if "locked" not in str(error) or time.monotonic() >= deadline:
+                    raise
+            time.sleep(_RETRY_SECONDS)
         if mode != b"wal":
             raise StoreError(f"{self.path}: SQLite cannot use a write-ahead log here")
 
@@ -207,7 +229,7 @@ class SQLiteStore:
             raise VerificationError(f"{self.name} names {len(rows)} origins", rule="layout")
         try:
             return str(rows[0][0], "ascii")
-        except UnicodeDecodeError as error:
+        except (UnicodeDecodeError, TypeError) as error:
             raise VerificationError("the origin is no text", index=0, rule="origin") from error
 
     @contextmanager
@@ -269,7 +291,7 @@ class SQLiteStore:
                 f"SELECT {_COLUMNS} FROM entries {clause}",  # noqa: S608 - clauses are ours
                 values,
             ).fetchone()
-        return None if row is None else Row._make(row)
+        return None if row is None else _as_row(row)
 
     def rows(
         self, start: int = 0, *, kind: str | None = None, trace_id: str | None = None
@@ -290,7 +312,7 @@ class SQLiteStore:
             with self._lock, self._errors("read"):
                 page = self._db.execute(query, (position, *fixed)).fetchall()
             for row in page:
-                yield Row._make(row)
+                yield _as_row(row)
             if len(page) < PAGE_ROWS or page[-1][0] == 2**63 - 1:
                 return
             position = page[-1][0] + 1

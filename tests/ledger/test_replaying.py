@@ -1,0 +1,121 @@
+"""Replay: what claims a rule is computed again, or not called verified."""
+
+import pytest
+from ledger_tools import ORIGIN, ledger_of
+
+from quorate.core.errors import MisbehaviourError, UsageError, VerificationError
+from quorate.ledger import Ledger, replay
+from quorate.ledger.replay import ReplayContext
+
+
+@pytest.fixture
+def functions(monkeypatch):
+    """Replay functions of the test's own, in the place of the installed ones."""
+    functions = {}
+    monkeypatch.setattr(replay, "_functions", lambda: functions)
+    return functions
+
+
+def doubled(kind, body, context):
+    if body["sum"] != 2 * body["x"]:
+        raise VerificationError("the sum differs", rule="replay")
+
+
+def test_verdicts_are_computed_again_and_others_let_pass(functions):
+    functions["sum"] = doubled
+    with ledger_of(2) as ledger:
+        ledger.append("sum", {"rule": "sum/1", "x": 2, "sum": 4})
+        ledger.append("sum", {"rule": "sum/1", "x": 3, "sum": 6})
+        report = ledger.verify(replay=True)
+        assert (report.size, report.replayed) == (4, 2)
+        assert report.to_dict()["replayed"] == 2
+        assert "replayed 2 of them" in report.describe()
+        assert ledger.verify().replayed is None
+
+
+def test_a_signed_wrong_verdict_does_not_verify(functions):
+    functions["sum"] = doubled
+    with ledger_of(2) as ledger:
+        ledger.append("sum", {"rule": "sum/1", "x": 2, "sum": 5})
+        assert ledger.verify().size == 3
+        with pytest.raises(VerificationError, match="entry 2: the sum differs") as caught:
+            ledger.verify(replay=True)
+        assert (caught.value.index, caught.value.rule) == (2, "replay")
+        assert str(caught.value).count("[replay]") == 1
+
+
+def test_a_rule_of_a_kind_that_nobody_replays_fails(functions):
+    with ledger_of(1) as ledger:
+        ledger.append("mystery", {"rule": "mystery/1"})
+        assert ledger.verify().size == 2
+        with pytest.raises(
+            VerificationError, match="no installed rule replays the kind 'mystery'"
+        ) as caught:
+            ledger.verify(replay=True)
+        assert (caught.value.index, caught.value.rule) == (1, "replay")
+
+
+def test_so_it_does_with_what_is_really_installed():
+    with Ledger.open("memory:", origin=ORIGIN) as ledger:
+        ledger.append("mystery", {"rule": "mystery/1"})
+        with pytest.raises(VerificationError, match="no installed rule"):
+            ledger.verify(replay=True)
+    assert {"panel", "decision", "refusal", "routing"} <= replay._functions().keys()
+
+
+@pytest.mark.parametrize("body", [{}, {"norule": 1}, ["rule"], "rule", None, 1])
+def test_what_claims_no_rule_is_no_verdict(functions, body):
+    with ledger_of(0) as ledger:
+        ledger.append("mystery", body)
+        assert ledger.verify(replay=True).replayed == 0
+
+
+@pytest.mark.parametrize("error", [UsageError("odd"), MisbehaviourError("e1", "odd")])
+def test_what_cannot_even_be_read_fails_as_replay(functions, error):
+    def fail(kind, body, context):
+        raise error
+
+    functions["sum"] = fail
+    with ledger_of(1) as ledger:
+        ledger.append("sum", {})
+        with pytest.raises(VerificationError, match="odd") as caught:
+            ledger.verify(replay=True)
+        assert (caught.value.index, caught.value.rule) == (1, "replay")
+
+
+def test_another_rule_keeps_its_name(functions):
+    def fail(kind, body, context):
+        raise VerificationError("unknown panel", rule="panel")
+
+    functions["sum"] = fail
+    with ledger_of(0) as ledger:
+        ledger.append("sum", {})
+        with pytest.raises(VerificationError, match="unknown panel") as caught:
+            ledger.verify(replay=True)
+        assert (caught.value.index, caught.value.rule) == (0, "panel")
+
+
+def test_what_was_declared_is_known_to_later_entries_only(functions):
+    seen = []
+
+    def panel(kind, body, context):
+        context.declare_panel("d", body)
+
+    def decision(kind, body, context):
+        seen.append(context.panel("d"))
+
+    functions.update(panel=panel, decision=decision)
+    with ledger_of(0) as ledger:
+        for kind in ("decision", "panel", "decision"):
+            ledger.append(kind, {"p": 1})
+        for _ in range(2):
+            ledger.verify(replay=True)
+    assert seen == [None, {"p": 1}] * 2
+    assert ReplayContext().panel("d") is None
+
+
+def test_progress_is_told_entry_by_entry():
+    told = []
+    with ledger_of(3) as ledger:
+        ledger.verify(progress=lambda done, total: told.append((done, total)))
+    assert told == [(1, 3), (2, 3), (3, 3)]
