@@ -200,7 +200,12 @@ def context(**change):
         "experts": ["whatever else a panel says"],
         **change,
     }
-    return SimpleNamespace(panel=lambda digest: declared if digest == PANEL else None)
+    unbound = []
+    return SimpleNamespace(
+        panel=lambda digest: declared if digest == PANEL else None,
+        note_unbound=lambda: unbound.append(1),
+        unbound=unbound,
+    )
 
 
 def test_a_panel_binds_the_verdict():
@@ -221,7 +226,9 @@ def test_a_panel_binds_the_verdict():
     with pytest.raises(VerificationError, match="no panel"):
         replay(kind, {**body, "panel": digest("another")}, context())
     bare = {k: v for k, v in body.items() if k not in ("panel", "task")}
-    replay(kind, bare, context(roster={}))
+    free = context(roster={})
+    replay(kind, bare, free)
+    assert free.unbound
 
 
 def test_sealing_refuses_what_would_not_replay():

@@ -1,6 +1,5 @@
 """The command line as a process: exit codes, pipes, signals, and other processes."""
 
-import fcntl
 import json
 import os
 import selectors
@@ -273,13 +272,11 @@ def test_arguments_that_are_no_text_are_named(here, process):
 # -- other processes
 
 
-def is_locked(path):
-    with path.open("rb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
+def entries():
+    db = sqlite3.connect("ledger.db")
+    count = db.execute("SELECT count(*) FROM entries").fetchone()[0]
+    db.close()
+    return count
 
 
 def test_two_runs_at_once_on_one_output(here, start, process):
@@ -288,7 +285,8 @@ def test_two_runs_at_once_on_one_output(here, start, process):
     out = here / "slow-out.jsonl"
     arguments = ("run", "slow.toml", "slow.jsonl", "-o", out)
     first = start(*arguments)
-    wait_for(lambda: out.exists() and is_locked(out))
+    # The panel is sealed after the output is locked.
+    wait_for(lambda: entries() == 9 + 1)
     second = process(*arguments)
     assert second.returncode == 5
     assert "is being written by another run" in second.stderr

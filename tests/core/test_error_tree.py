@@ -1,5 +1,7 @@
 """Errors are split by whose fault it was, and say where."""
 
+import pickle
+
 import pytest
 
 from quorate.core import errors
@@ -49,3 +51,15 @@ def test_verification_names_entry_and_rule(index, text):
 
 def test_entry_zero_is_named_too():
     assert str(errors.VerificationError("bad", rule="chain", index=0)).startswith("entry 0: ")
+
+
+def test_errors_survive_pickling():
+    for error in (
+        errors.VerificationError("bad", rule="chain", index=3),
+        errors.MisbehaviourError("eve", "lied", evidence=[1]),
+        CanonicalError("$.a", "no"),
+        errors.UsageError("x"),
+    ):
+        again = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
+        assert type(again) is type(error)
+        assert (str(again), again.__dict__) == (str(error), error.__dict__)

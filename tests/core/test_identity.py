@@ -145,9 +145,13 @@ def test_the_note_key_is_a_key_of_its_own(signer):
 def test_the_note_key_is_derived_as_documented():
     # HKDF-SHA256 (RFC 5869) written out: extract with a zero salt, one block of expand.
     extracted = hmac.digest(bytes(32), SECRET, "sha256")
-    derived = hmac.digest(extracted, b"quorate/note-key/v1\x01", "sha256")
-    raw = base64.urlsafe_b64decode(Ed25519Signer(derived).verifier.to_text()[8:] + "==")[:32]
-    assert raw == ED.verifier.note_public == MAC.note_public
+    for signer in (ED, MAC):
+        info = f"quorate/note-key/v1/{signer.algorithm}".encode()
+        derived = hmac.digest(extracted, info + b"\x01", "sha256")
+        raw = base64.urlsafe_b64decode(Ed25519Signer(derived).verifier.to_text()[8:] + "==")[:32]
+        assert raw == signer.verifier.note_public
+    # Or one note line of two keys from one secret would count as two signatures.
+    assert ED.verifier.note_public != MAC.note_public
 
 
 @given(st.binary(min_size=32, max_size=32))

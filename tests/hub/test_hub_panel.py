@@ -203,7 +203,7 @@ def test_no_experts_are_refused(write):
         (b"a = 1\na = 2\n", "not TOML: "),
         (b"a = " + b"1" * 5000, "not TOML: "),
         (b"a = " + b"[" * 5000, "nested too deep"),
-        (b"a = 1\n# \xff", "not UTF-8 text at byte 8"),
+        (b"a = 1\n# \xff", "no UTF-8 text at byte 8"),
         (b"#" * (limits.MAX_PANEL_BYTES + 1), f"larger than {limits.MAX_PANEL_BYTES} bytes"),
         (b"", "ledger: is missing"),
     ],

@@ -137,7 +137,7 @@ def test_a_key_file_at_the_bound_and_one_past(tmp_path):
     path.write_text(line + "\n" * (limits.MAX_KEY_FILE_BYTES - len(line)))
     assert read_verifier(path).key_id == KEY.key_id
     path.write_text(line + "\n" * (limits.MAX_KEY_FILE_BYTES - len(line) + 1))
-    with pytest.raises(QuorateError, match="too large"):
+    with pytest.raises(QuorateError, match="larger than"):
         read_verifier(path)
 
 

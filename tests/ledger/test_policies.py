@@ -48,7 +48,7 @@ def test_a_policy_file(tmp_path):
         (f'keys = ["{A}"]\nsignature = 1', "unknown 'signature'"),
         (f'keys = ["{A}"]\nkeys = ["{A}"]', "not TOML"),
         ("keys = [", "not TOML"),
-        (b"\xff\xfe", "not TOML"),
+        (b"\xff\xfe", "no UTF-8 text"),
     ],
 )
 def test_every_mistake_is_named_with_the_file(tmp_path, text, says):

@@ -3,6 +3,8 @@
 import pytest
 from ledger_tools import ORIGIN, ledger_of
 
+from quorate.arbitration import Proposal, WeightedQuorumArbiter
+from quorate.arbitration.sealed import body_of
 from quorate.core.errors import MisbehaviourError, UsageError, VerificationError
 from quorate.ledger import Ledger, replay
 from quorate.ledger.replay import ReplayContext
@@ -119,3 +121,24 @@ def test_progress_is_told_entry_by_entry():
     with ledger_of(3) as ledger:
         ledger.verify(progress=lambda done, total: told.append((done, total)))
     assert told == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_verdicts_that_name_no_panel_are_counted():
+    arbiter = WeightedQuorumArbiter(0.5)
+    sent = [Proposal("a", 1, 1, 1)]
+    body = body_of(arbiter.arbitrate(sent), arbiter, sent)
+    with Ledger.open("memory:") as ledger:
+        ledger.append("decision", body)
+        report = ledger.verify(replay=True)
+    assert (report.replayed, report.unbound) == (1, 1)
+    assert "1 verdicts name no panel" in report.describe()
+    assert report.to_dict()["unbound"] == 1
+
+
+def test_a_replay_function_that_stumbles_refuses_the_entry(functions):
+    functions["odd"] = lambda kind, body, context: body["nowhere"]
+    with Ledger.open("memory:") as ledger:
+        ledger.append("odd", {})
+        with pytest.raises(VerificationError, match="KeyError") as caught:
+            ledger.verify(replay=True)
+    assert (caught.value.index, caught.value.rule) == (0, "replay")

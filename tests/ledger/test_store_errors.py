@@ -4,7 +4,6 @@ import json
 import sqlite3
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
@@ -235,16 +234,31 @@ def test_an_empty_file_becomes_a_ledger_only_for_writing(tmp_path):
         assert len(ledger) == 1
 
 
-def test_beginning_to_write_ahead_waits_for_who_is_reading(path):
-    """SQLite gives up at once where it changes a file's mode while another holds a lock."""
-    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    assert other.execute("PRAGMA journal_mode=DELETE").fetchone() == ("delete",)
-    other.execute("BEGIN")
-    other.execute("SELECT count(*) FROM entries").fetchone()
-    timer = threading.Timer(0.3, other.execute, ["COMMIT"])
-    timer.start()
-    try:
-        still_sound(path, 3)
-    finally:
-        timer.join()
-        other.close()
+class BusySwitching:
+    """A connection that SQLite refuses to switch at first, as when two processes begin at once."""
+
+    def __init__(self, db, times):
+        self.db = db
+        self.times = times
+
+    def __getattr__(self, name):
+        return getattr(self.db, name)
+
+    def execute(self, statement, *values):
+        if "journal_mode" in statement and self.times > 0:
+            self.times -= 1
+            raise sqlite3.OperationalError("database is locked")
+        return self.db.execute(statement, *values)
+
+
+@pytest.mark.parametrize(("times", "works"), [(3, True), (10**9, False)])
+def test_two_that_begin_at_once_wait_for_each_other(tmp_path, times, works):
+    store = SQLiteStore(tmp_path / "new.db", lock_seconds=0.3)
+    store._db = BusySwitching(store._db, times)
+    if works:
+        store.begin(ORIGIN)
+        assert store.origin() == ORIGIN
+    else:
+        with pytest.raises(StoreError, match=r"new\.db.*locked"):
+            store.begin(ORIGIN)
+    store.close()

@@ -321,10 +321,6 @@ class UnderQuorum(NoQuorum):
         """See :meth:`Tally.describe`."""
         return self.tally.describe()
 
-    def __reduce__(self) -> tuple[type[UnderQuorum], tuple[Tally]]:
-        # The default would call the class with the message.
-        return type(self), (self.tally,)
-
 
 def _read_id(value: object) -> str:
     return text(value, "an expert's id")

@@ -36,6 +36,9 @@ class PanelRecord(Protocol):
     def panel(self, digest: str, /) -> Mapping[str, Any] | None:
         """The declaration: ``roster`` (id -> "p/q"), ``protocol`` and ``parameters``."""
 
+    def note_unbound(self) -> None:
+        """Count a verdict that names no panel."""
+
 
 def kind_of(outcome: Decision | Tally | UnderQuorum) -> str:
     """The kind of entry an outcome is sealed as: ``"decision"`` or ``"refusal"``."""
@@ -124,8 +127,12 @@ def replay(kind: str, body: Mapping[str, Any], context: PanelRecord | None = Non
     status = "committed" if kind == DECISION else "refused"
     if kind not in (DECISION, REFUSAL) or again["verdict"]["status"] != status:
         _refuse(f"sealed as {shown(kind)}, but computed again it is {again['verdict']['status']}")
-    if context is not None and "panel" in body:
+    if context is None:
+        return
+    if "panel" in body:
         _check_panel(body, context.panel(body["panel"]))
+    else:
+        context.note_unbound()
 
 
 def _again(body: object) -> dict[str, Any]:

@@ -51,7 +51,7 @@ def _story(receipt: Receipt) -> str:
         return verdict.from_dict(body["verdict"]).describe()
     if receipt.kind == "routing":
         routing.replay(receipt.kind, body)
-        return _routing_story(body)
+        return routing.describe(body)
     if receipt.kind == "panel":
         experts = ", ".join(f"{id_} ({weight})" for id_, weight in sorted(body["roster"].items()))
         return (
@@ -62,27 +62,4 @@ def _story(receipt: Receipt) -> str:
     raise UsageError(
         f"entry {receipt.seq} is of the kind {receipt.kind!r}, which is no verdict; "
         f"look at it with: quorate ledger show {receipt.seq}"
-    )
-
-
-def _routing_story(body: dict[str, Any]) -> str:
-    verdict, size = body["verdict"], len(body["roster"])
-    if verdict["consensus"]:
-        outcome = f"{verdict['votes']} of {size} replicas chose expert {verdict['key']!r}; "
-    else:
-        outcome = (
-            f"no expert got the matching votes needed of {size} replicas, "
-            f"the most was {verdict['votes']}; "
-        )
-    absent = [f"{a['replica']} ({a['reason']})" for a in body["absences"]]
-    others = (
-        ("Dissenting", verdict["dissenting"]),
-        ("Void", verdict["void"]),
-        ("Absent", absent),
-        ("Voted twice, differently", verdict["equivocating"]),
-    )
-    said = "".join(f" {name}: {', '.join(ids)}." for name, ids in others if ids)
-    return (
-        f"Round {body['round']} of session {body['session']!r}: {outcome}"
-        f"{body['quorum']} are needed, so that up to {body['faults']} may lie.{said}"
     )

@@ -28,8 +28,6 @@ def new(
     as_json: AsJson = False,
 ) -> None:
     """Make a new signing key (Ed25519), private to you (mode 0600)."""
-    if not path.name:
-        raise UsageError(f"{path} is a folder; name a file for the key")
     signer: Ed25519Signer | HmacSigner = HmacSigner.generate() if hmac else Ed25519Signer.generate()
     written = [str(path) for path in write_key(path, signer)]
     facts = {**_facts(signer.verifier), "files": written}

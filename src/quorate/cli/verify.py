@@ -8,11 +8,12 @@ from typing import Annotated
 import typer
 
 from quorate.cli.shown import AsJson, print_json, progress, say
-from quorate.cli.where import Keys, PolicyFile, read_text, trusted
+from quorate.cli.where import Keys, PolicyFile, trusted
 from quorate.core import limits
 from quorate.core.canonical import parse
 from quorate.core.errors import UsageError
 from quorate.ledger import Ledger, Policy, Receipt, VerifyReport
+from quorate.ledger.files import read_text
 
 _RECEIPT_BYTES = 4 * limits.MAX_BODY_BYTES
 

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 
 import typer
 
-from quorate.core.errors import OperationalError, UsageError
+from quorate.core.errors import UsageError
 from quorate.core.identity import Verifier
 from quorate.ledger import Ledger, Policy, read_verifier
 
@@ -63,23 +63,3 @@ def trusted(keys: list[str] | None, policy: Path | None) -> Policy | None:
     if keys:
         return Policy.of([read_verifier(key) for key in keys])
     return None
-
-
-def read_text(path: Path, what: str, most: int) -> str:
-    """Read a small text file.
-
-    Raises:
-        OperationalError: it cannot be read.
-        UsageError: it is too large, or no text.
-    """
-    try:
-        with path.open("rb") as file:
-            data = file.read(most + 1)
-    except OSError as error:
-        raise OperationalError(f"the {what} {path} cannot be read: {error.strerror}") from error
-    if len(data) > most:
-        raise UsageError(f"the {what} {path} is larger than {most} bytes")
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise UsageError(f"the {what} {path} is no text") from error

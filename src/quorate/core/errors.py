@@ -21,6 +21,16 @@ from typing import Any
 class QuorateError(Exception):
     """Root of every error this package raises on purpose."""
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by parts: the default would call the class with the finished message."""
+        return _rebuilt, (type(self), self.args), self.__dict__
+
+
+def _rebuilt(kind: type[QuorateError], args: tuple[Any, ...]) -> QuorateError:
+    error = kind.__new__(kind)
+    error.args = args
+    return error
+
 
 class UsageError(QuorateError, ValueError):
     """The caller passed something that cannot be used; nothing was done."""

@@ -31,7 +31,7 @@ from quorate.core.errors import UsageError
 
 SECRET_BYTES: Final = 32
 _PUBLIC_BYTES: Final = 32
-_NOTE_INFO: Final = b"quorate/note-key/v1"
+_NOTE_INFO: Final = "quorate/note-key/v1/"
 
 
 class Verifier(Protocol):
@@ -81,8 +81,9 @@ def _key_id(algorithm: str, material: bytes) -> str:
     return hashlib.sha256(named).hexdigest()[:32]
 
 
-def _note_key(secret: bytes) -> Ed25519PrivateKey:
-    kdf = HKDF(algorithm=hashes.SHA256(), length=SECRET_BYTES, salt=None, info=_NOTE_INFO)
+def _note_key(algorithm: str, secret: bytes) -> Ed25519PrivateKey:
+    info = (_NOTE_INFO + algorithm).encode()
+    kdf = HKDF(algorithm=hashes.SHA256(), length=SECRET_BYTES, salt=None, info=info)
     return Ed25519PrivateKey.from_private_bytes(kdf.derive(secret))
 
 
@@ -170,7 +171,7 @@ class Ed25519Signer:
             raise UsageError(f"an Ed25519 private key has 32 bytes, not {len(secret)}")
         self.secret = secret
         self._key = Ed25519PrivateKey.from_private_bytes(secret)
-        self._note = _note_key(secret)
+        self._note = _note_key(self.algorithm, secret)
         self.verifier = Ed25519Verifier(_raw(self._key.public_key()), _raw(self._note.public_key()))
         self.key_id = self.verifier.key_id
 
@@ -208,7 +209,7 @@ class HmacSigner:
         self.secret = secret
         # Takes in the secret once; each signature begins with a copy of this state.
         self._keyed = hmac.new(secret, digestmod="sha256")
-        self._note = _note_key(secret)
+        self._note = _note_key(self.algorithm, secret)
         self.note_public = _raw(self._note.public_key())
         self.key_id = _key_id(self.algorithm, hashlib.sha256(secret).digest())
 

@@ -56,6 +56,9 @@ MAX_PANEL_BYTES: Final = 1 << 20
 MAX_NOTE_BYTES: Final = 64 << 10
 """Largest checkpoint note, in bytes as read."""
 
+MAX_POLICY_BYTES: Final = 64 << 10
+"""Largest policy file, in bytes as read."""
+
 MAX_KEY_FILE_BYTES: Final = 16 << 10
 """Largest key file, in bytes as read."""
 

@@ -56,6 +56,7 @@ from quorate.core.quorum import heavy_voters
 from quorate.hub.experts import Expert
 from quorate.hub.toml_lines import locate
 from quorate.ledger.entries import check_origin
+from quorate.ledger.files import read_text
 from quorate.ledger.log import parse_url
 
 _MOST_SHOWN: Final = 80
@@ -269,17 +270,11 @@ def _checked(path: Path) -> tuple[str, PanelTable]:
 
 def _read(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            data = file.read(limits.MAX_PANEL_BYTES + 1)
-        if len(data) > limits.MAX_PANEL_BYTES:
-            raise PanelError([f"{path}: larger than {limits.MAX_PANEL_BYTES} bytes"])
-        return data.decode("utf-8")
-    except OSError as error:
-        raise OperationalError(
-            f"the panel {path} cannot be read: {error.strerror}; 'quorate init' writes one"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise PanelError([f"{path}: not UTF-8 text at byte {error.start}"]) from error
+        return read_text(path, "panel", limits.MAX_PANEL_BYTES)
+    except OperationalError as error:
+        raise OperationalError(f"{error}; 'quorate init' writes one") from error
+    except UsageError as error:
+        raise PanelError([str(error)]) from error
 
 
 def _place(path: Path, text: str, where: tuple[str | int, ...]) -> str:

@@ -379,7 +379,8 @@ class _Out:
         """Lines an earlier run wrote, one by one; the last may be torn."""
         if self._resumes:
             with Path(self._name).open("rb") as file:
-                for line in file:
+                # Longer than any line of ours can be: it is seen to be none, piece by piece.
+                while line := file.readline(limits.MAX_BODY_BYTES):
                     self.count += 1
                     yield line
 

@@ -18,14 +18,21 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from quorate.core import limits
 from quorate.core.errors import OperationalError, UsageError
 from quorate.core.identity import Ed25519Signer, Ed25519Verifier, HmacSigner, Verifier
+from quorate.ledger.files import read_text
 
 _HMAC_PREFIX = "hmac-sha256:"
 _PEM_PREFIX = "-----BEGIN"
 
 
 def public_path(path: str | Path) -> Path:
-    """Where the public key of the private key at ``path`` is written."""
+    """Where the public key of the private key at ``path`` is written.
+
+    Raises:
+        UsageError: ``path`` names no file.
+    """
     path = Path(path)
+    if not path.name:
+        raise UsageError(f"{path} is a folder; name a file for the key")
     return path.with_name((path.name.removesuffix(".key") or path.name) + ".pub")
 
 
@@ -87,7 +94,7 @@ def read_signer(path: str | Path) -> Ed25519Signer | HmacSigner:
         UsageError: others may read the file, or it holds no key.
     """
     path = Path(path)
-    text = _read(path)
+    text = read_text(path, "key", limits.MAX_KEY_FILE_BYTES)
     if os.name == "posix" and stat.S_IMODE(path.stat().st_mode) & 0o077:
         raise UsageError(f"{path} can be read by others; run: chmod 600 {path}")
     if text.startswith(_HMAC_PREFIX):
@@ -114,7 +121,7 @@ def read_verifier(key: str | Path) -> Verifier:
     if text.startswith("ed25519:"):
         return Ed25519Verifier.from_text(text)
     path = Path(key)
-    text = _read(path)
+    text = read_text(path, "key", limits.MAX_KEY_FILE_BYTES)
     if text.startswith(_HMAC_PREFIX):
         return HmacSigner(_hmac_secret(path, text))
     if text.startswith(_PEM_PREFIX):
@@ -123,19 +130,6 @@ def read_verifier(key: str | Path) -> Verifier:
         return Ed25519Verifier.from_text(text)
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from error
-
-
-def _read(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            data = file.read(limits.MAX_KEY_FILE_BYTES + 1)
-        if len(data) > limits.MAX_KEY_FILE_BYTES:
-            raise UsageError(f"{path} is too large to be a key file")
-        return data.decode("utf-8")
-    except OSError as error:
-        raise OperationalError(f"the key {path} cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is not a key file: it is not text") from error
 
 
 def _hmac_secret(path: Path, text: str) -> bytes:

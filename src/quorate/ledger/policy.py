@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from quorate.core import limits
-from quorate.core.errors import OperationalError, UsageError
+from quorate.core.errors import UsageError
 from quorate.core.identity import Ed25519Verifier, Verifier
+from quorate.ledger.files import read_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +68,11 @@ class Policy:
             OperationalError: the file cannot be read.
             UsageError: it is not a policy; the message says what is wrong.
         """
+        text = read_text(path, "policy", limits.MAX_POLICY_BYTES)
         try:
-            text = Path(path).read_text("utf-8")
             members = tomllib.loads(text)
-        except OSError as error:
-            raise OperationalError(f"the policy {path} cannot be read: {error.strerror}") from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        # The reader gives up on whole numbers of thousands of digits with a bare ValueError.
+        except (ValueError, RecursionError) as error:
             raise UsageError(f"the policy {path} is not TOML: {error}") from error
         try:
             return cls._from_members(members)

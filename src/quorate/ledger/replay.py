@@ -15,21 +15,30 @@ from functools import cache
 from importlib.metadata import entry_points
 from typing import Any
 
-from quorate.core.errors import MisbehaviourError, UsageError, VerificationError
+from quorate.core.errors import VerificationError
 
 GROUP = "quorate.replay"
 
 
 class ReplayContext:
-    """What earlier entries of the same log declared, for later ones to be held to."""
+    """What earlier entries of the same log declared, for later ones to be held to.
+
+    Attributes:
+        unbound: verdicts so far that name no panel sealed before them.
+    """
 
     def __init__(self) -> None:
         """Begin with nothing declared."""
         self._panels: dict[str, dict[str, Any]] = {}
+        self.unbound = 0
 
     def declare_panel(self, digest: str, declaration: dict[str, Any]) -> None:
         """Remember that the panel with that digest was sealed."""
         self._panels[digest] = declaration
+
+    def note_unbound(self) -> None:
+        """Count a verdict that names no panel: only its own word stands for its roster."""
+        self.unbound += 1
 
     def panel(self, digest: str) -> dict[str, Any] | None:
         """The panel sealed earlier under that digest, or ``None``."""
@@ -67,9 +76,11 @@ def replay(kind: str, body: Any, context: ReplayContext, seq: int) -> bool:
         function(kind, body, context)
     except VerificationError as error:
         raise VerificationError(_bare(error), index=seq, rule=error.rule) from error
-    except (UsageError, MisbehaviourError) as error:
-        # What was sealed could not even be read as what it claims to be.
-        raise VerificationError(str(error), index=seq, rule="replay") from error
+    # A sealed body may be anything, and replay functions may be other packages': whatever
+    # they stumble over, the entry is not what it claims to be.
+    except Exception as error:
+        message = f"it cannot be computed again: {type(error).__name__}: {error}"
+        raise VerificationError(message, index=seq, rule="replay") from error
     return True
 
 

@@ -172,18 +172,19 @@ class SQLiteStore:
     def _use_write_ahead_log(self) -> None:
         if self.path is None:
             return
-        deadline = time.monotonic() + self._lock_seconds
+        mode = self._switch_journal(time.monotonic() + self._lock_seconds)
+        if mode != b"wal":
+            raise StoreError(f"{self.path}: SQLite cannot use a write-ahead log here")
+
+    def _switch_journal(self, deadline: float) -> object:
         while True:
             try:
-                mode = self._db.execute("PRAGMA journal_mode=WAL").fetchone()[0]
-                break
+                return self._scalar("PRAGMA journal_mode=WAL")
             except sqlite3.OperationalError as error:
-                # SQLite does not wait here for another process that is changing it too.
+                # SQLite does not wait here for another process that switches at the same time.
                 if "locked" not in str(error) or time.monotonic() >= deadline:
                     raise
             time.sleep(_RETRY_SECONDS)
-        if mode != b"wal":
-            raise StoreError(f"{self.path}: SQLite cannot use a write-ahead log here")
 
     def _is_empty(self) -> bool:
         return self._scalar("SELECT count(*) FROM sqlite_master") == 0
@@ -306,8 +307,7 @@ class SQLiteStore:
             f"SELECT {_COLUMNS} FROM entries WHERE {' AND '.join(clauses)} "  # noqa: S608
             f"ORDER BY seq LIMIT {PAGE_ROWS}"
         )
-        # Reaches negative numbers, which only tampering can have put there.
-        position = start if start > 0 else -(2**63)
+        position = max(start, 0)
         while True:
             with self._lock, self._errors("read"):
                 page = self._db.execute(query, (position, *fixed)).fetchall()

@@ -52,6 +52,8 @@ class VerifyReport:
         origin: name of the log.
         proven: entries pinned by that checkpoint; 0 without one.
         replayed: verdicts and declarations computed again; ``None`` without replay.
+        unbound: of them, decisions and refusals that name no panel sealed before them, and so
+            are held only to the roster and quorum they state themselves.
         kinds: entries of each kind.
     """
 
@@ -61,6 +63,7 @@ class VerifyReport:
     origin: str
     proven: int = 0
     replayed: int | None = None
+    unbound: int = 0
     kinds: Mapping[str, int] = field(default_factory=dict)
 
     def describe(self) -> str:
@@ -68,6 +71,11 @@ class VerifyReport:
         lines = [f"verified {self.size} entries of {self.origin}, root {self.root}"]
         if self.replayed is not None:
             lines.append(f"replayed {self.replayed} of them: every verdict comes out the same")
+        if self.unbound:
+            lines.append(
+                f"{self.unbound} verdicts name no panel sealed before them: they are held only to "
+                "the roster and quorum they state themselves"
+            )
         if self.complete:
             lines.append("complete: the checkpoint pins exactly these entries")
         elif self.proven:
@@ -91,6 +99,7 @@ class VerifyReport:
             "complete": self.complete,
             "proven": self.proven,
             "replayed": self.replayed,
+            "unbound": self.unbound,
             "origin": self.origin,
             "kinds": dict(sorted(self.kinds.items())),
         }
@@ -136,6 +145,7 @@ def verify_store(
         origin=origin,
         proven=0 if pinned is None else pinned.size,
         replayed=walk.replayed if replaying else None,
+        unbound=walk.unbound,
         kinds=walk.kinds,
     )
 
@@ -173,6 +183,9 @@ def _check_end(store: SQLiteStore, walk: _Walk, pinned: checkpoints.Checkpoint |
         )
     if pinned is not None and size == pinned.size:
         _check_root(walk.tree, pinned)
+    if store.count() != size:
+        # Numbers below 0, which only tampering can have given them.
+        raise VerificationError("the rows after it are misnumbered", index=size, rule="sequence")
     problems = store.problems()
     if problems:
         raise VerificationError(f"the database file is damaged: {problems[0]}", rule="store")
@@ -190,6 +203,11 @@ class _Walk:
         self._context = context
         self._prev = first_prev(origin)
         self._time = 0
+
+    @property
+    def unbound(self) -> int:
+        """Verdicts that name no panel, as far as replayed."""
+        return 0 if self._context is None else self._context.unbound
 
     def step(self, row: Row) -> None:
         """Check one row against all rules and take it in."""

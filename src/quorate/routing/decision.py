@@ -211,10 +211,6 @@ class NoConsensusError(NoQuorum):
         super().__init__(decision.describe())
         self.decision = decision
 
-    def __reduce__(self) -> tuple[type[NoConsensusError], tuple[RoutingDecision]]:
-        """Pickle by the decision: an exception is otherwise rebuilt from its message."""
-        return type(self), (self.decision,)
-
 
 def _exact_fields(value: object, names: set[str], what: str) -> dict[str, Any]:
     if not isinstance(value, Mapping):
