@@ -494,3 +494,16 @@ def test_no_arguments_show_the_help(quorate):
 def test_every_command_is_tested_here():
     assert {c.name for c in app.registered_commands} == {"init", "demo", "run", "explain", "verify"}
     assert {g.name for g in app.registered_groups} == {"ledger", "keys"}
+
+
+def test_foreign_text_cannot_rewrite_the_screen(here, quorate):
+    evil = "\x1b[2J\x1b[1mverified\u202e[bold]"
+    signer = read_signer(here / "keys/ledger.key")
+    with Ledger.open("sqlite:///ledger.db", signer=signer) as ledger:
+        seq = ledger.append("note", {"text": evil}, trace_id=evil).seq
+    for arguments in (("ledger", "ls"), ("ledger", "show", seq), ("verify", evil, "--key", evil)):
+        _, out, err = quorate(*arguments)
+        assert "\x1b[2J" not in out + err
+        assert "\u202e" not in out + err
+    _, out, _ = quorate("ledger", "ls")
+    assert "[bold]" in out

@@ -18,6 +18,7 @@ from quorate.arbitration.proposal import Absence, plain_copy
 from quorate.core import limits
 from quorate.core.canonical import JSONValue, canonical, digest
 from quorate.core.errors import NoQuorum, UsageError, UsageTypeError
+from quorate.core.text import printable
 
 COMMITTED = "committed"
 REFUSED = "refused"
@@ -140,8 +141,8 @@ def _absence_words(absence: Absence, roster: Fraction) -> str:
     share = absence.exact_weight / roster if roster else Fraction(0)
     why = absence.reason.replace("_", " ")
     if absence.detail:
-        why += f": {wording.printable(absence.detail)}"
-    who = wording.printable(absence.expert_id)
+        why += f": {printable(absence.detail)}"
+    who = printable(absence.expert_id)
     return f"{who} ({why}; {wording.percent(share)} of the weight)"
 
 

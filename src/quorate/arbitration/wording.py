@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import Final
 
+from quorate.core.text import printable
+
 _MOST_DECIMALS: Final = 6
 _MOST_NAMES: Final = 12
 _MOST_RATIO: Final = 40
@@ -48,13 +50,6 @@ def quorum_percent(quorum: Fraction) -> str:
             return _percent(quorum, decimals)
     exact = str(quorum)
     return f"{exact} ({_percent(quorum, 1)})" if len(exact) <= _MOST_RATIO else _percent(quorum, 6)
-
-
-def printable(text: str) -> str:
-    """Escape what is not printable."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def names(ids: Sequence[str]) -> str:

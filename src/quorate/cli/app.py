@@ -13,7 +13,7 @@ import typer
 import quorate
 from quorate.cli import demo_command, explain, init, keys, ledger, verify
 from quorate.cli import run as run_command
-from quorate.cli.shown import err, print_json
+from quorate.cli.shown import print_json, remark, tell
 from quorate.core.errors import (
     NoQuorum,
     OperationalError,
@@ -92,7 +92,7 @@ def run(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         code = INTERRUPTED
     if code == INTERRUPTED:
-        err().print("interrupted")
+        tell("interrupted")
     return code if _flushed() else UNAVAILABLE
 
 
@@ -128,10 +128,8 @@ def _report(error: QuorateError, code: int, *, as_json: bool) -> None:
         with suppress(OSError):
             print_json({"error": _told(error), "exit_code": code})
         return
-    console = err()
     with suppress(OSError):
-        console.print("[bold red]error:[/] ", end="")
-        console.print(str(error), markup=False)
+        remark("[bold red]error:[/]", str(error))
 
 
 def _told(error: QuorateError) -> dict[str, object]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from quorate.cli.shown import AsJson, out, print_json, say
 from quorate.cli.where import Keys, PolicyFile, Where, ledger_url, open_reading, trusted
 from quorate.core.errors import OperationalError, UsageError
+from quorate.core.text import printable
 from quorate.ledger import Ledger, Receipt, read_signer
 
 app = typer.Typer(help="Look into a ledger.", no_args_is_help=True)
@@ -60,7 +63,8 @@ def _table(receipts: list[Receipt]) -> None:
     for name in ("time", "kind", "trace id", "hash"):
         table.add_column(name, overflow="fold", no_wrap=name != "trace id")
     for r in receipts:
-        table.add_row(str(r.seq), r.timestamp, r.kind, r.trace_id or "", r.entry_hash[:16])
+        trace = escape(printable(r.trace_id or ""))
+        table.add_row(str(r.seq), r.timestamp, r.kind, trace, r.entry_hash[:16])
     out().print(table, soft_wrap=False)
 
 
@@ -98,7 +102,7 @@ def show(
         if value is not None:
             say(f"{name + ':':16}{value}")
     say("payload:")
-    out().print_json(data=receipt.payload, ensure_ascii=False)
+    say(json.dumps(receipt.payload, ensure_ascii=False, indent=2))
     if trust is None:
         say("(signature not checked: no --key or --policy was given)")
 

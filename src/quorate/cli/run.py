@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from quorate.cli.shown import AsJson, err, note, print_json, progress
+from quorate.cli.shown import AsJson, note, print_json, progress, tell
 from quorate.ledger import Ledger, read_signer
 
 if TYPE_CHECKING:
@@ -52,12 +52,10 @@ def run(
 
 
 def _say(summary: RunSummary, panel: Panel, out: str, seconds: float) -> None:
-    console = err()
     earlier = f" ({summary.earlier} of them decided earlier)" if summary.earlier else ""
-    console.print(
+    tell(
         f"{summary.total} tasks{earlier}: {summary.committed} committed, "
-        f"{summary.refused} refused, in {seconds:.1f} s",
-        markup=False,
+        f"{summary.refused} refused, in {seconds:.1f} s"
     )
     if summary.other_panel:
         note(
@@ -65,8 +63,5 @@ def _say(summary: RunSummary, panel: Panel, out: str, seconds: float) -> None:
             "as they are; to decide them again, give them new ids or use another ledger"
         )
     if out != "-":
-        console.print(f"decisions: {out}", markup=False)
-    console.print(
-        f"ledger:    {panel.ledger_url} ({summary.size} entries); check it with quorate verify",
-        markup=False,
-    )
+        tell(f"decisions: {out}")
+    tell(f"ledger:    {panel.ledger_url} ({summary.size} entries); check it with quorate verify")

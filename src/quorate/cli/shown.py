@@ -10,6 +10,9 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
+
+from quorate.core.text import printable
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
@@ -34,18 +37,29 @@ def _refuse(value: object) -> str:
     raise TypeError(f"{type(value).__name__} is not JSON")
 
 
+def visible(text: str) -> str:
+    """Escape control characters line by line: what is shown may come from liars."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
 def say(text: str) -> None:
     """Print plain text on stdout, markup characters and all."""
-    sys.stdout.write(text + "\n")
+    sys.stdout.write(visible(text) + "\n")
+
+
+def tell(text: str) -> None:
+    """Print plain text on stderr."""
+    err().print(visible(text), markup=False, soft_wrap=True)
+
+
+def remark(sign: str, text: str) -> None:
+    """Print text on stderr behind a sign in rich's markup, such as ``[yellow]note:[/]``."""
+    err().print(f"{sign} {escape(visible(text))}", soft_wrap=True)
 
 
 def note(text: str) -> None:
-    """Print a remark on stderr."""
-    err().print(f"[yellow]note:[/] {_escape(text)}")
-
-
-def _escape(text: str) -> str:
-    return text.replace("[", "\\[")
+    """Print on stderr what a careful reader should know."""
+    remark("[yellow]note:[/]", text)
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from quorate.core import limits
 from quorate.core.errors import UsageError
+from quorate.core.text import shortened
 
 T = TypeVar("T")
 
@@ -196,14 +197,7 @@ def _line(error: BaseException) -> str:
     # An exception of foreign code may fail even at describing itself.
     except Exception:  # noqa: BLE001
         text = "(its message cannot be shown)"
-    return printable(f"{type(error).__name__}: {text}" if text else type(error).__name__)
-
-
-def printable(text: str) -> str:
-    """Shorten ``text`` to ``limits.MAX_DETAIL_LENGTH`` and make it fit for a record."""
-    clean = text.encode("utf-8", "backslashreplace").decode()
-    most = limits.MAX_DETAIL_LENGTH
-    return clean if len(clean) <= most else clean[: most - 1] + "…"
+    return shortened(f"{type(error).__name__}: {text}" if text else type(error).__name__)
 
 
 class _DaemonThreads:

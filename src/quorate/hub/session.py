@@ -12,9 +12,10 @@ from typing import Any, Self
 
 from quorate.arbitration import Absence, Proposal
 from quorate.core import limits
-from quorate.core.calls import Call, Outcome, call_all, printable, run_blocking
+from quorate.core.calls import Call, Outcome, call_all, run_blocking
 from quorate.core.canonical import canonical, parse
 from quorate.core.errors import MisbehaviourError, UsageError
+from quorate.core.text import shortened
 from quorate.hub.experts import Expert
 
 
@@ -85,11 +86,11 @@ def _result(expert: Expert, outcome: Outcome, most: int) -> Proposal | Absence:
             size = f"the payload is larger than {most} bytes, the share of one in this roster"
             return Absence(expert.id, expert.weight, "void", size)
     except (MisbehaviourError, UsageError) as error:
-        return Absence(expert.id, expert.weight, "void", printable(str(error)))
+        return Absence(expert.id, expert.weight, "void", shortened(str(error)))
     # Looking at a foreign object runs foreign code, if only to show it in a message.
     except Exception as error:  # noqa: BLE001
         detail = f"what it answered cannot be read: {type(error).__name__}"
-        return Absence(expert.id, expert.weight, "void", printable(detail))
+        return Absence(expert.id, expert.weight, "void", shortened(detail))
     if not expert.within_budget(proposal.exact_cost):
         return Absence(
             expert.id,

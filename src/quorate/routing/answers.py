@@ -13,9 +13,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from quorate.core import limits
-from quorate.core.calls import Callee, printable
+from quorate.core.calls import Callee
 from quorate.core.canonical import CanonicalError, digest
 from quorate.core.errors import UsageError, UsageTypeError
+from quorate.core.text import shortened
 from quorate.routing.rules import Key
 
 Proposal = dict[str, Any]
@@ -133,7 +134,7 @@ def _shown(answer: object) -> str:
     # An answer of foreign code may fail even at being shown.
     except Exception:  # noqa: BLE001
         text = f"(a {type(answer).__name__} that cannot be shown)"
-    return printable(text)
+    return shortened(text)
 
 
 def _is_unicode(text: str) -> bool:

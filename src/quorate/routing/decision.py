@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
-from quorate.core.calls import CRASHED, TIMEOUT, printable
+from quorate.core.calls import CRASHED, TIMEOUT
 from quorate.core.canonical import CanonicalError, canonical
 from quorate.core.errors import NoQuorum, UsageError, UsageTypeError
+from quorate.core.text import shortened
 from quorate.routing.rules import Key
 
 REASONS: Final = (CRASHED, TIMEOUT)
@@ -46,7 +47,7 @@ class Absentee:
                 raise UsageTypeError(f"{name} of an absence is {text!r}; it should be text")
         if members["reason"] not in REASONS:
             raise UsageError(f"the reason of an absence is {members['reason']!r}, not of {REASONS}")
-        if printable(members["detail"]) != members["detail"]:
+        if shortened(members["detail"]) != members["detail"]:
             raise UsageError("the detail of an absence is too long, or no Unicode text")
         return cls(**members)
 
@@ -223,7 +224,7 @@ def _exact_fields(value: object, names: set[str], what: str) -> dict[str, Any]:
 
 def _shown(value: object) -> str:
     try:
-        return printable(repr(value))
+        return shortened(repr(value))
     # A result is foreign, and may fail even at being shown.
     except Exception:  # noqa: BLE001
         return f"(a {type(value).__name__} that cannot be shown)"
