@@ -252,3 +252,27 @@ def test_processes_that_begin_the_same_ledgers_at_once(tmp_path):
     for n in range(30):
         with Ledger.open(f"sqlite:///{tmp_path}/{n}.db", signer=KEY) as ledger:
             assert ledger.verify().size == 3
+
+
+def test_verifying_while_others_append(tmp_path):
+    url = f"sqlite:///{tmp_path}/ledger.db"
+    signer = MAC
+    with Ledger.open(url, signer=signer) as writing:
+        writing.append_many("note", range(50))
+        done = threading.Event()
+
+        def write():
+            while not done.is_set():
+                writing.append("note", {"more": True})
+
+        thread = threading.Thread(target=write)
+        thread.start()
+        try:
+            with Ledger.open(url, verify_with=signer) as reading:
+                sizes = [reading.verify(writing.checkpoint()).size for _ in range(10)]
+        finally:
+            done.set()
+            thread.join()
+        assert sizes == sorted(sizes)
+        assert sizes[0] >= 50
+        assert writing.verify().size == len(writing)

@@ -324,6 +324,11 @@ class SQLiteStore:
         texts = [str(row[0], "utf-8", "replace") for row in found]
         return [] if texts == ["ok"] else texts
 
+    def has_negative(self) -> bool:
+        """Whether rows are numbered below 0, where :meth:`rows` does not look."""
+        with self._lock, self._errors("read"):
+            return bool(self._scalar("SELECT EXISTS (SELECT 1 FROM entries WHERE seq < 0)"))
+
     def count(self) -> int:
         """Number of rows."""
         with self._lock, self._errors("read"):
