@@ -11,6 +11,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -19,6 +20,7 @@ from benchmarks import durable, imports, machine, routing, sealing
 from benchmarks.measure import Figure, Settings, Spread, Step
 
 _HERE: Final = Path(__file__).parent
+_FILE_WIDTH: Final = 150
 
 
 def main() -> int:
@@ -37,7 +39,9 @@ def main() -> int:
             ]
         )
     seconds = time.monotonic() - started
-    _print(Console(), figures, about, seconds)
+    # A file has no width of its own, and the table is unreadable at the customary 80.
+    wide = None if sys.stdout.isatty() else _FILE_WIDTH
+    _print(Console(width=wide), figures, about, seconds)
     written = {
         "quick": settings.quick,
         "seconds": round(seconds, 1),
@@ -112,7 +116,7 @@ def _print(console: Console, figures: list[Figure], about: dict[str, Any], secon
 
 
 def _table(subject: str, figures: list[Figure]) -> Table:
-    table = Table(title=subject, title_justify="left", title_style="bold")
+    table = Table(title=subject, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
     for heading in ("what", "here", "against", "there", "ratio (range)", "aim", ""):
         right = heading in {"here", "there", "ratio (range)"}
         table.add_column(heading, justify="right" if right else "left", no_wrap=right)
@@ -131,7 +135,7 @@ def _table(subject: str, figures: list[Figure]) -> Table:
 
 
 def _shares(subject: str, figures: list[Figure]) -> Table:
-    table = Table(title=subject, title_justify="left", title_style="bold")
+    table = Table(title=subject, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
     table.add_column("stage")
     table.add_column("share (range)", justify="right")
     for figure in figures:
