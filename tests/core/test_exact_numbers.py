@@ -101,11 +101,12 @@ def test_a_huge_decimal_is_refused_before_it_is_built(value):
         exact(value)
 
 
-def test_an_int_enum_counts_as_its_number():
+def test_an_int_enum_is_refused():
     class Level(IntEnum):
         TWO = 2
 
-    assert exact(Level.TWO) == 2
+    with pytest.raises(UsageTypeError, match="of type Level"):
+        exact(Level.TWO)
 
 
 @given(st.fractions())
@@ -154,3 +155,37 @@ def test_common_scale_keeps_every_value(values):
     assert scale >= 1
     assert [Fraction(number, scale) for number in scaled] == values
     assert all(isinstance(number, int) for number in scaled)
+
+
+class Lying(Decimal):
+    def as_integer_ratio(self):
+        return 5, 10
+
+
+class Halved(Fraction):
+    numerator = property(lambda self: 2)
+    denominator = property(lambda self: 4)
+
+
+class Loud(int):
+    def __repr__(self):
+        raise SystemExit
+
+
+class Pretender:
+    __class__ = float
+
+
+@pytest.mark.parametrize("kind", [Lying, Halved, Loud, Pretender])
+def test_what_only_looks_like_a_number_is_refused(kind):
+    value = kind() if kind is Pretender else kind(1)
+    with pytest.raises(UsageTypeError, match=f"of type {kind.__name__}"):
+        exact(value, "weight")
+
+
+def test_a_doubles_subclass_counts_as_what_it_holds():
+    class Shown(float):
+        def __repr__(self):
+            return "0.9"
+
+    assert exact(Shown(0.25)) == Fraction(1, 4)

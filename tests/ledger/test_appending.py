@@ -1,6 +1,7 @@
 """What is appended is found again: one order, no gaps, one entry per key."""
 
 import contextlib
+import time
 
 import pytest
 from ledger_tools import COSIGNER, KEY, MAC, ORIGIN, STRANGER, ledger_of, rows, sql
@@ -195,7 +196,7 @@ def test_signers_at_the_bound_and_one_past():
 
 
 def test_time_never_goes_back():
-    times = iter([500, 400, -5, 501, 501, 0])
+    times = iter([500, 400, 5, 501, 501, 0])
     with ledger_of(0, clock=lambda: next(times)) as ledger:
         found = [ledger.append("note", n).entry.time for n in range(6)]
         assert found == [500, 500, 500, 501, 501, 501]
@@ -331,3 +332,13 @@ def test_the_border_of_salt_and_body_cannot_be_moved():
             with pytest.raises(VerificationError) as caught:
                 look()
             assert caught.value.rule == "commitment"
+
+
+@pytest.mark.parametrize(
+    "clock", [time.time_ns, time.time, lambda: True, lambda: -1, lambda: "now"]
+)
+def test_a_clock_that_gives_no_microseconds_is_refused(clock):
+    with Ledger.open("memory:", clock=clock) as ledger:
+        with pytest.raises(UsageError, match="the clock gives"):
+            ledger.append("note", 1)
+        assert len(ledger) == 0

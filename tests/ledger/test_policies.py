@@ -75,3 +75,13 @@ def test_a_policy_of_keys_trusts_each_of_them():
     assert (policy.signatures, policy.origin) == (1, "a")
     with pytest.raises(UsageError, match="at least one key"):
         Policy.of([])
+
+
+def test_panels_are_read(tmp_path):
+    path = tmp_path / "policy.toml"
+    path.write_text(f'keys = ["{KEY.verifier.to_text()}"]\npanels = ["{"ab" * 32}"]\n')
+    assert Policy.read(path).panels == {"ab" * 32}
+    for bad in ('"ab"', "5", '["xyz"]', "[5]"):
+        path.write_text(f'keys = ["{KEY.verifier.to_text()}"]\npanels = {bad}\n')
+        with pytest.raises(UsageError, match="panels is a list of digests"):
+            Policy.read(path)

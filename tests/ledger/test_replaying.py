@@ -1,12 +1,13 @@
 """Replay: what claims a rule is computed again, or not called verified."""
 
 import pytest
-from ledger_tools import ORIGIN, ledger_of
+from ledger_tools import KEY, ORIGIN, ledger_of
 
 from quorate.arbitration import Proposal, WeightedQuorumArbiter
 from quorate.arbitration.sealed import body_of
+from quorate.core.canonical import digest
 from quorate.core.errors import MisbehaviourError, UsageError, VerificationError
-from quorate.ledger import Ledger, replay
+from quorate.ledger import Ledger, Policy, replay
 from quorate.ledger.replay import ReplayContext
 
 
@@ -142,3 +143,80 @@ def test_a_replay_function_that_stumbles_refuses_the_entry(functions):
         with pytest.raises(VerificationError, match="KeyError") as caught:
             ledger.verify(replay=True)
     assert (caught.value.index, caught.value.rule) == (0, "replay")
+
+
+def decided(id_, payload=1, **named):
+    arbiter = WeightedQuorumArbiter(0.5)
+    sent = [Proposal("a", payload, 1, 1)]
+    task = {"id": id_, "input_digest": "0" * 64}
+    return body_of(arbiter.arbitrate(sent), arbiter, sent, task=task, **named)
+
+
+PANEL = {
+    "rule": "panel/1",
+    "protocol": "weighted-quorum",
+    "parameters": {"quorum": "1/2"},
+    "roster": {"a": "1"},
+    "experts": {"a": {}},
+}
+
+
+def test_a_task_is_decided_once():
+    with Ledger.open("memory:") as ledger:
+        ledger.append("decision", decided("m1"))
+        ledger.append("decision", decided("m2"))
+        ledger.append("decision", decided("m1", payload=2))
+        with pytest.raises(VerificationError, match="already, in entry 0") as caught:
+            ledger.verify(replay=True)
+    assert (caught.value.index, caught.value.rule) == (2, "replay")
+
+
+def test_panels_are_listed_and_can_be_pinned():
+    lax = {**PANEL, "parameters": {"quorum": "1/100"}}
+    with Ledger.open("memory:") as ledger:
+        ledger.append("panel", PANEL)
+        ledger.append("decision", decided("m1", panel=digest(PANEL)))
+        ledger.append("note", "free text")
+        trusted = Policy((KEY.verifier,), panels=frozenset({digest(PANEL)}))
+        report = ledger.verify(replay=True)
+        assert [(p.seq, p.digest) for p in report.panels] == [(0, digest(PANEL))]
+        assert f"entry 0 declares panel {digest(PANEL)}: 1 experts" in report.describe()
+        assert report.unreplayed == {"note": 1}
+        assert "not replayed, for they claim no verdict: note (1)" in report.describe()
+        ledger.append("panel", lax)
+    with Ledger.open("memory:", signer=KEY) as ledger:
+        ledger.append("panel", PANEL)
+        ledger.append("panel", lax)
+        ledger.append("decision", decided("m1", panel=digest(PANEL)))
+        assert len(ledger.verify(replay=True, policy=trusted).panels) == 2
+        ledger.append("decision", decided("m2"))
+        with pytest.raises(VerificationError, match="names no panel") as caught:
+            ledger.verify(replay=True, policy=trusted)
+        assert (caught.value.index, caught.value.rule) == (3, "panel")
+
+
+def test_a_panel_that_is_not_pinned_decides_nothing():
+    body = decided("m1", panel=digest(PANEL))
+    with Ledger.open("memory:", signer=KEY) as ledger:
+        ledger.append("panel", PANEL)
+        ledger.append("decision", body)
+        other = Policy((KEY.verifier,), panels=frozenset({"0" * 64}))
+        with pytest.raises(VerificationError, match="not one the policy names") as caught:
+            ledger.verify(replay=True, policy=other)
+    assert (caught.value.index, caught.value.rule) == (1, "panel")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"parameters": 5}, {"parameters": {"quorum": 0.5}}, {"protocol": []}, {"experts": None},
+        {"experts": {"b": {}}}, {"roster": {}}, {"roster": {"a": "-1"}}, {"roster": {"a": 1}},
+        {"rule": "panel/2"}, {"more": 1},
+    ],
+)  # fmt: skip
+def test_a_panel_that_declares_nothing_usable_is_refused(change):
+    with Ledger.open("memory:") as ledger:
+        ledger.append("panel", {**PANEL, **change})
+        with pytest.raises(VerificationError) as caught:
+            ledger.verify(replay=True)
+    assert caught.value.index == 0

@@ -39,6 +39,9 @@ class PanelRecord(Protocol):
     def note_unbound(self) -> None:
         """Count a verdict that names no panel."""
 
+    def note_task(self, id_: str, /) -> None:
+        """Remember that a task was decided, or raise if it was decided before."""
+
 
 def kind_of(outcome: Decision | Tally | UnderQuorum) -> str:
     """The kind of entry an outcome is sealed as: ``"decision"`` or ``"refusal"``."""
@@ -112,8 +115,9 @@ def replay(kind: str, body: Mapping[str, Any], context: PanelRecord | None = Non
         context: panels sealed earlier; without it a panel's digest is not followed.
 
     Raises:
-        VerificationError: with rule ``"replay"``, any difference, named by its path; with
-            rule ``"panel"``, the panel is unknown or declares another roster or rule.
+        VerificationError: with rule ``"replay"``, any difference, named by its path, or a
+            task that an earlier entry decided; with rule ``"panel"``, the panel is unknown
+            or declares another roster or rule.
     """
     try:
         again = _again(body)
@@ -129,6 +133,8 @@ def replay(kind: str, body: Mapping[str, Any], context: PanelRecord | None = Non
         _refuse(f"sealed as {shown(kind)}, but computed again it is {again['verdict']['status']}")
     if context is None:
         return
+    if "task" in body:
+        context.note_task(body["task"]["id"])
     if "panel" in body:
         _check_panel(body, context.panel(body["panel"]))
     else:

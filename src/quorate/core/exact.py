@@ -20,6 +20,7 @@ Number = int | float | Decimal | Fraction
 """What is accepted where a number takes part in a verdict."""
 
 _BOUND = 10**limits.MAX_NUMBER_DIGITS
+_EXACT = frozenset({int, Decimal, Fraction})
 _RATIONAL = re.compile(r"-?[0-9]+(?:/0*[1-9][0-9]*)?")
 
 
@@ -39,13 +40,16 @@ def exact(value: Number, name: str = "number") -> Fraction:
         UsageTypeError: a bool, a string or another type.
         UsageError: NaN, an infinity, or more than ``limits.MAX_NUMBER_DIGITS`` digits.
     """
-    if isinstance(value, float):
+    if issubclass(type(value), float):
+        # The base's own repr: a subclass, such as numpy.float64, writes itself otherwise.
+        text = float.__repr__(value)
         if not math.isfinite(value):
-            raise UsageError(f"{name} is {value!r}; it must be finite")
-        return _from_float(float.__repr__(value))
-    if isinstance(value, bool) or not isinstance(value, int | Decimal | Fraction):
+            raise UsageError(f"{name} is {text}; it must be finite")
+        return _from_float(text)
+    # By exact type: a subclass may say one thing when compared and another when written down.
+    if type(value) not in _EXACT:
         raise UsageTypeError(
-            f"{name} is {value!r} ({type(value).__name__}); "
+            f"{name} is of type {type(value).__name__}; "
             "give an int, a float, a Decimal or a Fraction"
         )
     if isinstance(value, Decimal):

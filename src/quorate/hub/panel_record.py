@@ -49,9 +49,15 @@ def replay(kind: str, body: Any, context: ReplayContext) -> None:
         raise VerificationError("it is no declaration of a panel", rule="panel")
     if body["rule"] != RULE:
         raise VerificationError(f"the rule {body['rule']!r} is not {RULE!r}", rule="panel")
-    roster = body["roster"]
+    roster, experts, parameters = body["roster"], body["experts"], body["parameters"]
     if not isinstance(roster, dict) or not roster:
         raise VerificationError("the panel has no roster", rule="panel")
+    if not isinstance(experts, dict) or experts.keys() != roster.keys():
+        raise VerificationError("the panel's experts are not those of its roster", rule="panel")
+    if not isinstance(body["protocol"], str) or not isinstance(parameters, dict):
+        raise VerificationError("the panel declares no protocol and parameters", rule="panel")
+    if not all(isinstance(value, str) for value in parameters.values()):
+        raise VerificationError("the panel's parameters are not written as texts", rule="panel")
     try:
         for id_, weight in roster.items():
             if from_text(weight, f"weight of {id_}") < 0:

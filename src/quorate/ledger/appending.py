@@ -287,11 +287,20 @@ class Appender:
             )
         return receipt
 
+    def _now(self) -> int:
+        now = self._clock()
+        if type(now) is not int or not 0 <= now <= limits.MAX_SAFE_INTEGER:
+            raise UsageError(
+                f"the clock gives {now!r}; a ledger's clock gives whole microseconds since 1970, "
+                "as time.time_ns() // 1000 does"
+            )
+        return now
+
     def _chain(self, item: Pending, head: _Head) -> tuple[NewRow, _Head]:
         entry = Entry(
             seq=head.size,
             # A clock that was set back must not make the log say so.
-            time=max(self._clock(), head.time),
+            time=max(self._now(), head.time),
             kind=item.kind,
             trace_id=item.trace_id,
             parent=item.parent,

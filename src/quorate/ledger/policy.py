@@ -5,10 +5,12 @@ A policy file is TOML::
     origin = "example.org/decisions"     # the log it is about; optional
     keys = ["ed25519:…"]                 # public keys that may sign its entries
     signatures = 1                       # how many of them must have signed each entry
+    panels = ["3f2a…"]                   # digests of the panels that may decide; optional
 """
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -20,6 +22,8 @@ from quorate.core.errors import UsageError
 from quorate.core.identity import Ed25519Verifier, Verifier
 from quorate.ledger.files import read_text
 
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
 
 @dataclass(frozen=True, slots=True)
 class Policy:
@@ -29,11 +33,14 @@ class Policy:
         verifiers: one or more keys, each once.
         signatures: how many of them must have signed each entry, 1 to their number.
         origin: the log's name, or ``None`` to accept any.
+        panels: with replay, the only panels whose verdicts are accepted, by digest; ``None``
+            to accept any that was sealed before its verdicts.
     """
 
     verifiers: tuple[Verifier, ...]
     signatures: int = 1
     origin: str | None = None
+    panels: frozenset[str] | None = None
 
     def __post_init__(self) -> None:
         """Check the keys and the number of signatures asked for."""
@@ -48,7 +55,7 @@ class Policy:
             raise UsageError(f"signatures is {self.signatures!r}; give a whole number")
         if not 1 <= self.signatures <= len(ids):
             raise UsageError(
-                f"signatures is {self.signatures}; with {len(ids)} keys: 1..{len(ids)}"
+                f"signatures is {self.signatures}; it is from 1 to the number of keys, {len(ids)}"
             )
 
     def verifier(self, key_id: str) -> Verifier | None:
@@ -81,9 +88,9 @@ class Policy:
 
     @classmethod
     def _from_members(cls, members: dict[str, Any]) -> Policy:
-        unknown = sorted(members.keys() - {"origin", "keys", "signatures"})
+        unknown = sorted(members.keys() - {"origin", "keys", "signatures", "panels"})
         if unknown:
-            raise UsageError(f"unknown {unknown[0]!r}; known are origin, keys, signatures")
+            raise UsageError(f"unknown {unknown[0]!r}; known are origin, keys, signatures, panels")
         keys = members.get("keys")
         if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
             raise UsageError('keys is a list of public keys, such as keys = ["ed25519:…"]')
@@ -91,4 +98,20 @@ class Policy:
         if origin is not None and not isinstance(origin, str):
             raise UsageError(f"origin is {origin!r}; give a text")
         verifiers = tuple(Ed25519Verifier.from_text(key) for key in keys)
-        return cls(verifiers, members.get("signatures", 1), origin)
+        panels = members.get("panels")
+        return cls(
+            verifiers,
+            members.get("signatures", 1),
+            origin,
+            None if panels is None else _digests(panels),
+        )
+
+
+def _digests(panels: object) -> frozenset[str]:
+    if not isinstance(panels, list) or not all(
+        isinstance(panel, str) and _DIGEST.fullmatch(panel) for panel in panels
+    ):
+        raise UsageError(
+            "panels is a list of digests, 64 hex digits each; verify --replay shows them"
+        )
+    return frozenset(panels)

@@ -10,7 +10,9 @@ be computed again is not called verified.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
 from typing import Any
@@ -20,29 +22,91 @@ from quorate.core.errors import VerificationError
 GROUP = "quorate.replay"
 
 
+@dataclass(frozen=True, slots=True)
+class SealedPanel:
+    """A panel as an entry declared it.
+
+    Attributes:
+        seq: the entry that declared it.
+        digest: of its whole declaration, 64 hex digits.
+        declaration: ``roster`` (id -> "p/q"), ``protocol`` and ``parameters``.
+    """
+
+    seq: int
+    digest: str
+    declaration: dict[str, Any]
+
+    def describe(self) -> str:
+        """One line: where it stands, how many decide, and by which rule."""
+        roster, declared = self.declaration["roster"], self.declaration
+        parameters = ", ".join(f"{k} {v}" for k, v in sorted(declared["parameters"].items()))
+        return (
+            f"entry {self.seq} declares panel {self.digest}: {len(roster)} experts, "
+            f"{declared['protocol']}, {parameters}"
+        )
+
+
 class ReplayContext:
     """What earlier entries of the same log declared, for later ones to be held to.
 
     Attributes:
+        seq: the entry being replayed.
         unbound: verdicts so far that name no panel sealed before them.
+        panels: the panels declared so far, by digest.
     """
 
-    def __init__(self) -> None:
-        """Begin with nothing declared."""
-        self._panels: dict[str, dict[str, Any]] = {}
+    def __init__(self, pinned: frozenset[str] | None = None) -> None:
+        """Begin with nothing declared.
+
+        Args:
+            pinned: digests of the only panels that may decide; ``None`` for any.
+        """
+        self.seq = 0
         self.unbound = 0
+        self.panels: dict[str, SealedPanel] = {}
+        self._pinned = pinned
+        self._tasks: dict[bytes, int] = {}
 
     def declare_panel(self, digest: str, declaration: dict[str, Any]) -> None:
         """Remember that the panel with that digest was sealed."""
-        self._panels[digest] = declaration
-
-    def note_unbound(self) -> None:
-        """Count a verdict that names no panel: only its own word stands for its roster."""
-        self.unbound += 1
+        self.panels.setdefault(digest, SealedPanel(self.seq, digest, declaration))
 
     def panel(self, digest: str) -> dict[str, Any] | None:
-        """The panel sealed earlier under that digest, or ``None``."""
-        return self._panels.get(digest)
+        """The panel sealed earlier under that digest, or ``None``.
+
+        Raises:
+            VerificationError: rule ``panel``: the verifier's policy names other panels.
+        """
+        if self._pinned is not None and digest not in self._pinned:
+            raise VerificationError(f"panel {digest} is not one the policy names", rule="panel")
+        sealed = self.panels.get(digest)
+        return None if sealed is None else sealed.declaration
+
+    def note_unbound(self) -> None:
+        """Count a verdict that names no panel: only its own word stands for its roster.
+
+        Raises:
+            VerificationError: rule ``panel``: the verifier's policy names panels.
+        """
+        if self._pinned is not None:
+            raise VerificationError(
+                "it names no panel, and the policy asks for certain ones", rule="panel"
+            )
+        self.unbound += 1
+
+    def note_task(self, id_: str) -> None:
+        """Remember that a task was decided: it is so once.
+
+        Raises:
+            VerificationError: rule ``replay``: it was decided before.
+        """
+        key = hashlib.sha256(id_.encode()).digest()[:16]
+        first = self._tasks.setdefault(key, self.seq)
+        if first != self.seq:
+            raise VerificationError(
+                f"the task {id_!r} was decided already, in entry {first}; it is decided once",
+                rule="replay",
+            )
 
 
 ReplayFunction = Callable[[str, Any, ReplayContext], None]
@@ -72,6 +136,7 @@ def replay(kind: str, body: Any, context: ReplayContext, seq: int) -> bool:
                 rule="replay",
             )
         return False
+    context.seq = seq
     try:
         function(kind, body, context)
     except VerificationError as error:

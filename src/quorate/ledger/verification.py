@@ -32,7 +32,7 @@ from quorate.ledger.entries import SALT_BYTES, Entry, commit, entry_hash, first_
 from quorate.ledger.merkle import MerkleTree
 from quorate.ledger.policy import Policy
 from quorate.ledger.receipts import check_signatures, decode_signatures, encode_signatures
-from quorate.ledger.replay import ReplayContext, replay
+from quorate.ledger.replay import ReplayContext, SealedPanel, replay
 from quorate.ledger.rows import check_look_up
 from quorate.ledger.sqlite import Row, SQLiteStore
 
@@ -55,6 +55,8 @@ class VerifyReport:
         unbound: of them, decisions and refusals that name no panel sealed before them, and so
             are held only to the roster and quorum they state themselves.
         kinds: entries of each kind.
+        panels: with replay, the panels that were sealed; any later verdict may name them.
+        unreplayed: with replay, entries of each kind that claim no verdict.
     """
 
     size: int
@@ -65,12 +67,18 @@ class VerifyReport:
     replayed: int | None = None
     unbound: int = 0
     kinds: Mapping[str, int] = field(default_factory=dict)
+    panels: tuple[SealedPanel, ...] = ()
+    unreplayed: Mapping[str, int] = field(default_factory=dict)
 
     def describe(self) -> str:
         """Say what was shown, and what was not."""
         lines = [f"verified {self.size} entries of {self.origin}, root {self.root}"]
         if self.replayed is not None:
             lines.append(f"replayed {self.replayed} of them: every verdict comes out the same")
+        lines += [panel.describe() for panel in self.panels]
+        if self.unreplayed:
+            kinds = ", ".join(f"{kind} ({n})" for kind, n in sorted(self.unreplayed.items()))
+            lines.append(f"not replayed, for they claim no verdict: {kinds}")
         if self.unbound:
             lines.append(
                 f"{self.unbound} verdicts name no panel sealed before them: they are held only to "
@@ -102,6 +110,8 @@ class VerifyReport:
             "unbound": self.unbound,
             "origin": self.origin,
             "kinds": dict(sorted(self.kinds.items())),
+            "panels": [{"seq": p.seq, "digest": p.digest, **p.declaration} for p in self.panels],
+            "unreplayed": dict(sorted(self.unreplayed.items())),
         }
 
 
@@ -122,7 +132,7 @@ def verify_store(
     pinned = None if note is None else checkpoints.verify(note, policy)
     origin = store.origin()
     _check_origins(origin, policy, pinned)
-    walk = _Walk(origin, policy, ReplayContext() if replaying else None)
+    walk = _Walk(origin, policy, ReplayContext(policy.panels) if replaying else None)
     total = store.count()
     try:
         for row in store.rows():
@@ -145,8 +155,10 @@ def verify_store(
         origin=origin,
         proven=0 if pinned is None else pinned.size,
         replayed=walk.replayed if replaying else None,
-        unbound=walk.unbound,
+        unbound=0 if walk.context is None else walk.context.unbound,
         kinds=walk.kinds,
+        panels=() if walk.context is None else tuple(walk.context.panels.values()),
+        unreplayed=walk.unreplayed,
     )
 
 
@@ -183,13 +195,13 @@ def _check_end(store: SQLiteStore, walk: _Walk, pinned: checkpoints.Checkpoint |
         )
     if pinned is not None and size == pinned.size:
         _check_root(walk.tree, pinned)
+    problems = store.problems()
+    if problems:
+        raise VerificationError(f"the database file is damaged: {problems[0]}", rule="store")
     if store.has_negative():
         raise VerificationError(
             "rows are numbered below 0, which only tampering does", index=size, rule="sequence"
         )
-    problems = store.problems()
-    if problems:
-        raise VerificationError(f"the database file is damaged: {problems[0]}", rule="store")
 
 
 class _Walk:
@@ -201,14 +213,10 @@ class _Walk:
         self.replayed = 0
         self._origin = origin
         self._policy = policy
-        self._context = context
+        self.context = context
+        self.unreplayed: Counter[str] = Counter()
         self._prev = first_prev(origin)
         self._time = 0
-
-    @property
-    def unbound(self) -> int:
-        """Verdicts that name no panel, as far as replayed."""
-        return 0 if self._context is None else self._context.unbound
 
     def step(self, row: Row) -> None:
         """Check one row against all rules and take it in."""
@@ -220,8 +228,11 @@ class _Walk:
         self._check_body(row, entry)
         hash_ = entry_hash(row.entry)
         self._check_signatures(row, hash_)
-        if self._context is not None and replay(entry.kind, parse(row.body), self._context, seq):
-            self.replayed += 1
+        if self.context is not None:
+            if replay(entry.kind, parse(row.body), self.context, seq):
+                self.replayed += 1
+            else:
+                self.unreplayed[entry.kind] += 1
         self.tree.append(hash_)
         self.kinds[entry.kind] += 1
         self._prev = hash_.hex()
