@@ -9,11 +9,12 @@ from contextlib import suppress
 from typing import Annotated, Final
 
 import typer
+from typer.exceptions import TyperException
 
 import quorate
 from quorate.cli import demo_command, explain, init, keys, ledger, verify
 from quorate.cli import run as run_command
-from quorate.cli.shown import print_json, remark, tell
+from quorate.cli.shown import OutputError, print_json, remark, tell, writing
 from quorate.core.errors import (
     NoQuorum,
     OperationalError,
@@ -78,8 +79,9 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code; nothing ends in a traceback but our own bugs."""
     as_json = "--json" in arguments
     try:
-        code = _dispatch(list(arguments))
-        sys.stdout.flush()
+        code = _dispatch(list(arguments), as_json=as_json)
+        with writing():
+            sys.stdout.flush()
     except QuorateError as error:
         code = exit_code(error)
         _report(error, code, as_json=as_json)
@@ -88,7 +90,8 @@ def run(arguments: Sequence[str]) -> int:
         code = UNAVAILABLE
     except OSError as error:
         code = UNAVAILABLE
-        _report(OperationalError(str(error)), code, as_json=as_json)
+        where = "the output" if error.filename is None else error.filename
+        _report(OperationalError(f"{where}: {error.strerror or error}"), code, as_json=as_json)
     except KeyboardInterrupt:
         code = INTERRUPTED
     if code == INTERRUPTED:
@@ -96,18 +99,26 @@ def run(arguments: Sequence[str]) -> int:
     return code if _flushed() else UNAVAILABLE
 
 
-def _dispatch(arguments: list[str]) -> int:
+def _dispatch(arguments: list[str], *, as_json: bool) -> int:
     for argument in arguments:
         try:
             argument.encode()
         except UnicodeEncodeError as error:
             raise UsageError(f"the argument {argument!r} is not UTF-8 text") from error
     try:
-        app(arguments, prog_name="quorate")
+        # People get usage errors in a box; for programs they have to be caught.
+        done = app(arguments, prog_name="quorate", standalone_mode=not as_json)
+    except TyperException as error:
+        raise UsageError(_words(error)) from error
     except SystemExit as done:
         # 1 is what typer ends with where the reader of the output has gone.
         return UNAVAILABLE if done.code == 1 else done.code if isinstance(done.code, int) else 0
-    return 0
+    return done if isinstance(done, int) else 0
+
+
+def _words(error: TyperException) -> str:
+    words = getattr(error, "format_message", error.__str__)()
+    return str(words).strip() or "the command is not complete"
 
 
 def _flushed() -> bool:
@@ -124,10 +135,17 @@ def _flushed() -> bool:
 
 
 def _report(error: QuorateError, code: int, *, as_json: bool) -> None:
-    if as_json:
-        with suppress(OSError):
+    if as_json and not isinstance(error, OutputError):
+        try:
             print_json({"error": _told(error), "exit_code": code})
-        return
+            with writing():
+                sys.stdout.flush()
+        except BrokenPipeError:
+            return
+        except OutputError as unwritten:
+            error = unwritten
+        else:
+            return
     with suppress(OSError):
         remark("[bold red]error:[/]", str(error))
 

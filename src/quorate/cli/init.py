@@ -47,7 +47,7 @@ def init(
     if folder != Path():
         say(f"  cd {folder}")
     say("  quorate run quorate.toml tasks.jsonl -o decisions.jsonl")
-    say("  quorate explain 1")
+    say("  quorate explain 4")
     say("  quorate verify ledger.db --policy policy.toml --replay")
 
 

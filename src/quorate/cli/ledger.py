@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 from itertools import islice
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 from rich.markup import escape
 
-from quorate.cli.shown import AsJson, out, print_json, say
+from quorate.cli.shown import AsJson, out, print_json, put, say, writing
 from quorate.cli.where import Keys, PolicyFile, Where, ledger_url, open_reading, trusted
+from quorate.core import limits
 from quorate.core.errors import OperationalError, UsageError
 from quorate.core.text import printable
-from quorate.ledger import Ledger, Receipt, read_signer
+from quorate.ledger import Ledger, Policy, Receipt, read_signer
+from quorate.ledger import checkpoint as checkpoints
+
+_MOST_SHOWN: Final = 100_000
 
 app = typer.Typer(help="Look into a ledger.", no_args_is_help=True)
 
@@ -24,8 +28,12 @@ def ls(
     ledger: Where = None,
     kind: Annotated[str | None, typer.Option(help="Only entries of this kind.")] = None,
     trace: Annotated[str | None, typer.Option(help="Only entries of this trace id.")] = None,
-    start: Annotated[int, typer.Option(min=0, help="First seq to show.")] = 0,
-    most: Annotated[int, typer.Option("--limit", "-n", min=1, help="Most entries to show.")] = 50,
+    start: Annotated[
+        int, typer.Option(min=0, max=limits.MAX_SAFE_INTEGER, help="First seq to show.")
+    ] = 0,
+    most: Annotated[
+        int, typer.Option("--limit", "-n", min=1, max=_MOST_SHOWN, help="Most entries to show.")
+    ] = 50,
     as_json: AsJson = False,
 ) -> None:
     """List entries, oldest first."""
@@ -64,8 +72,9 @@ def _table(receipts: list[Receipt]) -> None:
         table.add_column(name, overflow="fold", no_wrap=name != "trace id")
     for r in receipts:
         trace = escape(printable(r.trace_id or ""))
-        table.add_row(str(r.seq), r.timestamp, r.kind, trace, r.entry_hash[:16])
-    out().print(table, soft_wrap=False)
+        table.add_row(str(r.seq), r.timestamp, escape(printable(r.kind)), trace, r.entry_hash[:16])
+    with writing():
+        out().print(table, soft_wrap=False)
 
 
 @app.command("show")
@@ -100,7 +109,8 @@ def show(
         ("co-signature", receipt.co_signature),
     ):
         if value is not None:
-            say(f"{name + ':':16}{value}")
+            # Line feeds too: a foreign name must not pass for a line of ours.
+            say(f"{name + ':':16}{printable(str(value))}")
     say("payload:")
     say(json.dumps(receipt.payload, ensure_ascii=False, indent=2))
     if trust is None:
@@ -126,24 +136,37 @@ def checkpoint(
         if ledger is not None:
             raise UsageError("name the ledger's private key with --signer")
         signer = _declared_signer()
-    with Ledger.open(url) as readable:
-        size = len(readable)
-    with Ledger.open(url, signer=read_signer(signer)) as log:
+    key = read_signer(signer)
+    with Ledger.open(url):
+        """To sign is to write, and opening for that would begin a ledger where there is none."""
+    with Ledger.open(url, signer=key) as log:
         note = log.checkpoint()
+    # Others may append at the same time: what is pinned stands in the note.
+    size = checkpoints.verify(note, Policy.of([key.verifier])).size
     if output is not None:
-        try:
-            with output.open("x", encoding="utf-8") as file:
-                file.write(note)
-        except FileExistsError as error:
-            raise UsageError(f"{output} is there already; name another file") from error
-        except OSError as error:
-            raise OperationalError(f"{output} cannot be written: {error.strerror}") from error
+        _write_new(output, note)
     if as_json:
         print_json({"checkpoint": note, "origin": log.origin, "file": output and str(output)})
     elif output is None:
-        typer.echo(note, nl=False)
+        put(note)
     else:
         say(f"wrote {output}, which pins {size} entries; keep it somewhere else than the ledger")
+
+
+def _write_new(path: Path, note: str) -> None:
+    """Write the note whole, or leave no file."""
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            try:
+                file.write(note)
+                file.flush()
+            except BaseException:
+                path.unlink(missing_ok=True)
+                raise
+    except FileExistsError as error:
+        raise UsageError(f"{path} is there already; name another file") from error
+    except OSError as error:
+        raise OperationalError(f"{path} cannot be written: {error.strerror}") from error
 
 
 def _declared_signer() -> Path:

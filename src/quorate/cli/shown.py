@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from quorate.core.errors import OperationalError
 from quorate.core.text import printable
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
@@ -27,10 +28,45 @@ def err() -> Console:
     return Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
 
 
+class OutputError(OperationalError):
+    """Standard output cannot be written, so errors have to be told elsewhere."""
+
+
+@contextmanager
+def writing() -> Iterator[None]:
+    """Say of errors in here that standard output could not be written.
+
+    Raises:
+        OutputError: the disk that it goes to is full, or the like.
+        BrokenPipeError: whoever read it has gone, which is nobody's fault.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputError(f"standard output cannot be written: {error.strerror}") from error
+
+
 def print_json(value: Any) -> None:
     """Print one JSON document on stdout."""
     narrow = (sys.stdout.encoding or "").lower() not in {"utf-8", "utf8"}
-    sys.stdout.write(json.dumps(value, ensure_ascii=narrow, indent=2, default=_refuse) + "\n")
+    text = json.dumps(value, ensure_ascii=narrow, indent=2, default=_refuse)
+    # JSON itself escapes the control characters of ASCII, but not those beyond, nor bidi marks.
+    if text.isascii() or text.replace("\n", "").isprintable():
+        put(text + "\n")
+    else:
+        put(json.dumps(value, ensure_ascii=True, indent=2) + "\n")
+
+
+def put(text: str) -> None:
+    """Write text on stdout, as it is.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    with writing():
+        sys.stdout.write(text)
 
 
 def _refuse(value: object) -> str:
@@ -44,7 +80,7 @@ def visible(text: str) -> str:
 
 def say(text: str) -> None:
     """Print plain text on stdout, markup characters and all."""
-    sys.stdout.write(visible(text) + "\n")
+    put(visible(text) + "\n")
 
 
 def tell(text: str) -> None:

@@ -21,7 +21,9 @@ from quorate.core.identity import Ed25519Signer, Ed25519Verifier, HmacSigner, Ve
 from quorate.ledger.files import read_text
 
 _HMAC_PREFIX = "hmac-sha256:"
+_PUBLIC_PREFIX = "ed25519:"
 _PEM_PREFIX = "-----BEGIN"
+_NO_KEY = "holds no key (a PEM private key made by 'quorate keys new')"
 
 
 def public_path(path: str | Path) -> Path:
@@ -91,20 +93,28 @@ def read_signer(path: str | Path) -> Ed25519Signer | HmacSigner:
 
     Raises:
         OperationalError: the file cannot be read.
-        UsageError: others may read the file, or it holds no key.
+        UsageError: it holds no key, or others may read it.
     """
     path = Path(path)
     text = read_text(path, "key", limits.MAX_KEY_FILE_BYTES)
+    # What it is comes first: to tell people to hide a file that is no key helps nobody.
+    if text.startswith(_PUBLIC_PREFIX) or "-----BEGIN PUBLIC KEY" in text:
+        raise UsageError(f"{path} is a public key; signing takes the private key beside it")
+    if not text.startswith(_HMAC_PREFIX) and _PEM_PREFIX not in text:
+        raise UsageError(f"{path} {_NO_KEY}")
     if os.name == "posix" and stat.S_IMODE(path.stat().st_mode) & 0o077:
         raise UsageError(f"{path} can be read by others; run: chmod 600 {path}")
     if text.startswith(_HMAC_PREFIX):
         return HmacSigner(_hmac_secret(path, text))
-    if text.startswith("ed25519:"):
-        raise UsageError(f"{path} is a public key; signing takes the private key beside it")
     try:
         key = serialization.load_pem_private_key(text.encode(), password=None)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise UsageError(f"{path} holds no key that can be read: {error}") from error
+    except TypeError as error:
+        raise UsageError(
+            f"{path} is locked with a password; Quorate reads private keys without one"
+        ) from error
+    except (ValueError, UnsupportedAlgorithm) as error:
+        # Their messages point to cryptography's own documentation, which does not help here.
+        raise UsageError(f"{path} {_NO_KEY}") from error
     if not isinstance(key, Ed25519PrivateKey):
         raise UsageError(f"{path} holds a key of another kind; Ed25519 is needed")
     return Ed25519Signer(key.private_bytes_raw())
@@ -118,7 +128,7 @@ def read_verifier(key: str | Path) -> Verifier:
         UsageError: it holds no such key.
     """
     text = str(key)
-    if text.startswith("ed25519:"):
+    if text.startswith(_PUBLIC_PREFIX):
         return Ed25519Verifier.from_text(text)
     path = Path(key)
     text = read_text(path, "key", limits.MAX_KEY_FILE_BYTES)
@@ -126,6 +136,8 @@ def read_verifier(key: str | Path) -> Verifier:
         return HmacSigner(_hmac_secret(path, text))
     if text.startswith(_PEM_PREFIX):
         raise UsageError(f"{path} is a private key; verify with {public_path(path)}")
+    if not text.strip():
+        raise UsageError(f"{path} is empty; a public key begins with '{_PUBLIC_PREFIX}'")
     try:
         return Ed25519Verifier.from_text(text)
     except UsageError as error:
