@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import threading
 from decimal import Decimal
 from enum import Enum
 from fractions import Fraction
@@ -10,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quorate.arbitration import Absence, Proposal
+from quorate.arbitration import Absence, Proposal, proposal
 from quorate.arbitration.proposal import REASONS
 from quorate.core import limits
-from quorate.core.canonical import digest
+from quorate.core.canonical import canonical, digest
 from quorate.core.errors import MisbehaviourError, UsageError, UsageTypeError
 
 
@@ -124,6 +125,54 @@ def test_the_payload_is_a_private_copy():
     assert proposal.digest == digest({"deep": [1, {"x": [2, 3]}]})
     proposal.to_dict()["payload"]["deep"].clear()
     assert proposal.payload == {"deep": [1, {"x": [2, 3]}]}
+
+
+def test_a_payload_that_changes_while_it_is_read_is_read_as_of_one_moment(monkeypatch):
+    """Whatever is encoded is what is kept, though its giver changes it in between."""
+    payload = {"a": [1], "b": {"c": [2, 3]}}
+
+    def changing(value):
+        encoded = canonical(value)
+        payload["a"].append(len(payload["a"]))
+        payload["b"]["c"] = "other"
+        payload["z"] = 1
+        return encoded
+
+    monkeypatch.setattr(proposal, "canonical", changing)
+    made = Proposal("a", payload, 1, 1, ranking=[payload, 1])
+    assert made.digest == digest(made.payload)
+    assert made.payload == {"a": [1], "b": {"c": [2, 3]}}
+    assert Proposal.from_dict(made.to_dict()) == made
+
+
+def test_a_thread_that_keeps_changing_its_payload_does_no_harm():
+    payload = {"a": 0, "more": [0]}
+    stop = threading.Event()
+
+    def change():
+        while not stop.is_set():
+            payload["a"] += 1
+            payload[str(payload["a"] % 7)] = [1]
+            payload["more"].append(1)
+            payload.pop(str(payload["a"] % 5), None)
+            del payload["more"][3:]
+
+    thread = threading.Thread(target=change)
+    thread.start()
+    try:
+        for _ in range(500):
+            made = Proposal("a", payload, 1, 1)
+            assert made.digest == digest(made.payload)
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_a_payload_that_contains_itself_is_refused():
+    payload = []
+    payload.append(payload)
+    with pytest.raises(MisbehaviourError, match="deeper"):
+        Proposal("a", payload, 1, 1)
 
 
 def test_a_digest_given_is_checked_and_may_be_right():

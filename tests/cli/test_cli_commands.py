@@ -1,16 +1,21 @@
 """Every command, for people and for programs."""
 
+import io
 import json
+import os
 import re
+import shutil
 import stat
+from pathlib import Path
 
 import pytest
+from conftest import ENVIRONMENT
 
 import quorate as package
 from quorate.cli import init as init_module
 from quorate.cli.app import app
 from quorate.core.identity import Ed25519Signer
-from quorate.ledger import Ledger, Receipt, read_signer, read_verifier
+from quorate.ledger import Ledger, Receipt, read_signer, read_verifier, verify
 from quorate.routing import BFTRouter
 
 STARTER = {
@@ -44,6 +49,8 @@ def test_init_writes_a_panel_with_a_private_key(quorate, tmp_path):
     assert stat.S_IMODE((folder / "keys/ledger.key").stat().st_mode) == 0o600
     for command in re.findall(r"^  (quorate \w+)", out, re.MULTILINE):
         assert command in {"quorate run", "quorate explain", "quorate verify"}
+    # The refusal is what is worth a look.
+    assert "  quorate explain 4\n" in out
     assert "@" not in (folder / "quorate.toml").read_text()
     assert "@ORIGIN@" not in (folder / "policy.toml").read_text()
 
@@ -221,16 +228,20 @@ def test_run_with_a_key_that_others_can_read_is_refused(here, quorate):
 
 
 def test_explain_tells_each_kind_of_entry(here, quorate):
-    assert "The panel that the decisions after it name: 5 experts" in quorate("explain", 0)[1]
+    panel = quorate("explain", 0)[1]
+    assert "A panel that decisions after it can name: 5 experts" in panel
+    assert "a whole declaration of a panel" in panel
+    assert "computed again" not in panel
     assert 'Committed "ham"' in quorate("explain", 1)[1]
     refusal = quorate("explain", 4)[1]
     assert "Entry 4, refusal" in refusal
-    assert "Its signature was not checked (give --key)" in refusal
+    assert "computed again from what is sealed and comes out the same" in refusal
     code, out, _ = quorate("explain", 4, "--json", "--key", "keys/ledger.pub")
     assert code == 0
     assert {k: told(out)[k] for k in ("seq", "kind")} == {"seq": 4, "kind": "refusal"}
     assert told(out)["story"] in refusal
     assert told(out)["body"]["task"]["id"] == "m4"
+    assert told(out)["signature_checked"] is True
 
 
 def test_explain_tells_a_routing_round(here, quorate):
@@ -335,6 +346,38 @@ def test_checkpoint_pins_the_ledger(here, quorate):
     assert not (here / "none.db").exists()
 
 
+def test_a_checkpoint_tells_the_size_in_the_note(here, quorate, monkeypatch):
+    real = Ledger.checkpoint
+
+    def while_others_append(self):
+        self.append("note", {"more": 1})
+        return real(self)
+
+    monkeypatch.setattr(Ledger, "checkpoint", while_others_append)
+    assert "which pins 10 entries" in quorate("ledger", "checkpoint", "-o", "pin.txt")[1]
+    assert (here / "pin.txt").read_text().splitlines()[1] == "10"
+
+
+def test_a_checkpoint_that_cannot_be_written_leaves_no_file(here, quorate, monkeypatch):
+    class Full(io.StringIO):
+        def flush(self):
+            raise OSError(28, "No space left on device")
+
+    real = Path.open
+
+    def on_a_full_disk(self, *args, **kwargs):
+        if self.name != "pin.txt":
+            return real(self, *args, **kwargs)
+        real(self, *args, **kwargs).close()
+        return Full()
+
+    monkeypatch.setattr(Path, "open", on_a_full_disk)
+    code, out, err = quorate("ledger", "checkpoint", "-o", "pin.txt")
+    assert (code, out) == (5, "")
+    assert err == "error: pin.txt cannot be written: No space left on device\n"
+    assert not (here / "pin.txt").exists()
+
+
 def test_ledger_that_is_not_there(here, quorate, tmp_path, monkeypatch):
     code, _, err = quorate("ledger", "ls", "--ledger", "none.db")
     assert (code, err) == (5, "error: there is no ledger at none.db\n")
@@ -402,6 +445,34 @@ def test_keys_that_cannot_be_read(quorate, tmp_path):
     assert quorate("keys", "new", tmp_path / "no.key" / "x.key")[0] == 5
 
 
+def test_a_signer_that_is_none_is_named_before_its_mode(here, quorate):
+    arguments = ("ledger", "checkpoint", "--ledger", "ledger.db", "--signer")
+    code, _, err = quorate(*arguments, "keys/ledger.pub")
+    assert (code, "is a public key; signing takes the private key" in err) == (2, True)
+    code, _, err = quorate(*arguments, "tasks.jsonl")
+    assert code == 2
+    assert err == (
+        "error: tasks.jsonl holds no key (a PEM private key made by 'quorate keys new')\n"
+    )
+
+
+def test_what_need_not_end_is_not_read(here, quorate):
+    """A device or a pipe as a file: no wait, no reading on and on."""
+    os.mkfifo("pipe")
+    for name in ("pipe", "/dev/zero"):
+        for arguments in (
+            ("verify", "ledger.db", "--key", name),
+            ("verify", "ledger.db", "--policy", name),
+            ("verify", "ledger.db", "--policy", "policy.toml", "--checkpoint", name),
+            ("verify", name, "--policy", "policy.toml"),
+            ("keys", "show", name),
+            ("ledger", "checkpoint", "--ledger", "ledger.db", "--signer", name),
+            ("run", name, "tasks.jsonl", "-o", "new.jsonl"),
+        ):
+            code, _, err = quorate(*arguments)
+            assert (code, "is no regular file" in err) == (5, True), (arguments, err)
+
+
 # -- verify
 
 
@@ -443,6 +514,55 @@ def test_verify_a_receipt_takes_no_ledgers_options(here, quorate):
     assert quorate("verify", "r.json", "--key", "keys/ledger.pub")[0] == 2
 
 
+def test_verify_looks_at_what_is_in_the_file_not_at_its_name(here, quorate):
+    key = ("--key", "keys/ledger.pub")
+    receipt = quorate("ledger", "show", 2, "--json")[1]
+    for name, before in (("receipt.txt", ""), ("r.db", " \r\n\t"), ("bom.json", "\ufeff\n")):
+        (here / name).write_text(before + receipt, encoding="utf-8")
+        code, out, err = quorate("verify", name, *key)
+        assert (code, "verified receipt 2" in out) == (0, True), err
+    shutil.copy("ledger.db", "ledger.json")
+    for name in ("ledger.json", "sqlite:///ledger.json"):
+        code, out, err = quorate("verify", name, *key)
+        assert (code, "verified 9 entries" in out) == (0, True), err
+    (here / "r.json").write_text(receipt)
+    code, _, err = quorate("verify", "sqlite:///r.json", *key)
+    assert (code, "it is some other file" in err) == (5, True)
+    for text in ("hello", "[]", "   "):
+        (here / "text.db").write_text(text)
+        code, _, err = quorate("verify", "text.db", *key)
+        assert (code, "neither a ledger" in err) == (2, True)
+    data = bytearray((here / "ledger.json").read_bytes())
+    data[0] ^= 1
+    (here / "ledger.json").write_bytes(data)
+    assert quorate("verify", "ledger.json", *key)[0] == 5
+    assert quorate("verify", "keys", *key)[0] == 5
+
+
+def test_verify_where_there_is_nothing_to_verify(here, quorate):
+    key = ("--key", "keys/ledger.pub")
+    code, out, err = quorate("verify", "memory:", *key)
+    assert (code, out, "none to verify" in err) == (2, "", True)
+    (here / "empty.db").touch()
+    for arguments in (
+        ("verify", "empty.db", *key),
+        ("verify", "sqlite:///empty.db", *key),
+        ("ledger", "ls", "--ledger", "empty.db"),
+        ("explain", 1, "--ledger", "empty.db"),
+    ):
+        code, out, err = quorate(*arguments)
+        assert (code, out) == (5, "")
+        assert err == "error: the file empty.db is empty: it holds no ledger\n"
+    code, _, err = quorate("verify", "none.db", *key)
+    assert (code, err) == (5, "error: there is no ledger and no receipt at none.db\n")
+
+
+def test_verify_says_what_the_report_says(here, quorate):
+    code, out, _ = quorate("verify", "ledger.db", "--key", "keys/ledger.pub", "--replay")
+    report = verify("sqlite:///ledger.db", keys=[read_verifier("keys/ledger.pub")], replay=True)
+    assert (code, out) == (0, report.describe() + "\n")
+
+
 # -- the whole
 
 
@@ -477,12 +597,60 @@ def test_every_command_has_help_and_json(quorate, command):
         (["explain", "-1"], "No such option"),
         (["ledger", "ls", "--limit", "0"], "greater than or equal to"),
         (["ledger", "ls", "--start", "-3"], "greater than or equal to"),
+        (["ledger", "ls", "-n", "99999999999999999999"], "less than or equal to"),
+        (["ledger", "ls", "--start", "99999999999999999999"], "less than or equal to"),
     ],
 )
 def test_a_typo_exits_2_with_a_hint(quorate, arguments, told_):
     code, out, err = quorate(*arguments)
     assert (code, out) == (2, "")
     assert told_ in " ".join(err.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told_"),
+    [
+        (["rnu", "--json"], "No such command 'rnu'"),
+        (["run", "--strcit", "p", "t", "-o", "x", "--json"], "No such option"),
+        (["run", "p", "t", "--json"], "Missing option"),
+        (["explain", "--json", "one"], "valid integer"),
+        (["ledger", "ls", "-n", "0", "--json"], "greater than or equal to"),
+        (["ledger", "--json"], "No such option"),
+    ],
+)
+def test_a_typo_is_told_to_programs_in_json(quorate, arguments, told_):
+    code, out, err = quorate(*arguments)
+    assert (code, err) == (2, "")
+    assert told(out)["exit_code"] == 2
+    assert told(out)["error"]["type"] == "UsageError"
+    assert told_ in told(out)["error"]["message"]
+
+
+def test_json_changes_no_exit_code(here, quorate):
+    arguments = ("run", "quorate.toml", "tasks.jsonl", "-o", "decisions.jsonl", "--strict")
+    assert quorate(*arguments)[0] == quorate(*arguments, "--json")[0] == 3
+    assert quorate("explain", "--json", "--help")[0] == 0
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+def test_a_full_standard_output_is_named_on_standard_error(here, process):
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        for arguments in (
+            ("ledger", "ls"), ("ledger", "ls", "--json"), ("explain", "99", "--json"),
+            ("ledger", "checkpoint"), ("explain", "1"), ("--version",),
+        ):  # fmt: skip
+            for more in ({}, {"PYTHONUNBUFFERED": "1"}):
+                done = process(
+                    *arguments, stdout=full, capture_output=False, stderr=-1,
+                    env={**ENVIRONMENT, **more},
+                )  # fmt: skip
+                assert done.returncode == 5, arguments
+                full_words, *others = done.stderr.splitlines()
+                assert full_words == (
+                    "error: standard output cannot be written: No space left on device"
+                )
+                # What was to be told there is told here.
+                assert bool(others) == ("99" in arguments)
 
 
 def test_no_arguments_show_the_help(quorate):
@@ -497,13 +665,21 @@ def test_every_command_is_tested_here():
 
 
 def test_foreign_text_cannot_rewrite_the_screen(here, quorate):
-    evil = "\x1b[2J\x1b[1mverified\u202e[bold]"
+    evil = "\x1b[2J\x1b[1mverified\x9b2J\u202e\nsigner: [bold]"
     signer = read_signer(here / "keys/ledger.key")
     with Ledger.open("sqlite:///ledger.db", signer=signer) as ledger:
         seq = ledger.append("note", {"text": evil}, trace_id=evil).seq
-    for arguments in (("ledger", "ls"), ("ledger", "show", seq), ("verify", evil, "--key", evil)):
+    for arguments in (
+        ("ledger", "ls"),
+        ("ledger", "ls", "--json"),
+        ("ledger", "show", seq),
+        ("ledger", "show", seq, "--json"),
+        ("verify", evil, "--key", evil),
+    ):
         _, out, err = quorate(*arguments)
-        assert "\x1b[2J" not in out + err
-        assert "\u202e" not in out + err
+        for sign in ("\x1b[2J", "\x9b", "\u202e"):
+            assert sign not in out + err, arguments
+        assert "\nsigner: [" not in out
+    assert told(quorate("ledger", "show", seq, "--json")[1])["body"]["text"] == evil
     _, out, _ = quorate("ledger", "ls")
     assert "[bold]" in out

@@ -3,6 +3,8 @@
 import json
 import os
 import selectors
+import shlex
+import shutil
 import signal
 import sqlite3
 import time
@@ -45,6 +47,23 @@ def panel(folder, call="slow", concurrency=2):
 
 def task_lines(count):
     return "".join(f'{{"id": "s{n}", "input": {n}}}\n' for n in range(count))
+
+
+def heeding_interrupts():
+    """Undo what a shell does to a test suite in its background: children would ignore SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+@pytest.fixture(params=["heeding", "ignoring"])
+def started_by_one(request):
+    """A test suite that heeds interrupts itself, or one in the background, that does not."""
+    handler = signal.getsignal(signal.SIGINT)
+    signal.signal(
+        signal.SIGINT,
+        signal.SIG_IGN if request.param == "ignoring" else signal.default_int_handler,
+    )
+    yield
+    signal.signal(signal.SIGINT, handler)
 
 
 def line_within(running, seconds=30.0):
@@ -90,19 +109,44 @@ def test_exit_4_and_5(here, process):
     assert process("verify", "none.db", "--policy", "policy.toml").returncode == 5
 
 
+def hinted(text):
+    """The command that the summary of a run offers."""
+    return shlex.split(text.splitlines()[-1])
+
+
+def test_the_command_that_a_run_offers_works_as_it_is_typed(here, process):
+    odd = here / "my panel"
+    shutil.copytree(here, odd, ignore=lambda *_: {"my panel"})
+    for folder in (here, odd):
+        for told, left in (("--policy", "policy.toml"), ("--key", "keys/ledger.pub")):
+            run = (os.path.relpath(folder / "quorate.toml"), folder / "tasks.jsonl")
+            command = hinted(process("run", *run, "-o", folder / "decisions.jsonl").stderr)
+            assert (command[:2], command[3]) == (["quorate", "verify"], told)
+            done = process(*command[1:])
+            assert (done.returncode, "9 entries" in done.stdout) == (0, True), done
+            (folder / left).unlink()
+        told = process("run", *run, "-o", folder / "decisions.jsonl").stderr
+        assert hinted(told)[-2:] == ["--key", "PUBLIC-KEY-FILE"]
+
+
 # -- signals
 
 
-def test_an_interrupted_run_exits_130_and_a_rerun_completes_it(here, start, process):
+def test_an_interrupted_run_exits_130_and_a_rerun_completes_it(
+    here, start, process, started_by_one
+):
     panel(here)
     (here / "slow.jsonl").write_text(task_lines(100))
     out = here / "slow-out.jsonl"
-    running = start("run", "slow.toml", "slow.jsonl", "-o", out)
+    running = start("run", "slow.toml", "slow.jsonl", "-o", out, preexec_fn=heeding_interrupts)
     wait_for(lambda: out.exists() and out.read_bytes().count(b"\n") >= 3)
     running.send_signal(signal.SIGINT)
     _, err = running.communicate(timeout=30)
     assert running.returncode == 130
-    assert err.splitlines()[-1] == b"interrupted"
+    assert err.splitlines()[-2:] == [
+        b"what was decided is sealed; give the same command again to go on",
+        b"interrupted",
+    ]
     assert b"Traceback" not in err
     assert 3 <= out.read_bytes().count(b"\n") < 100
     assert out.read_bytes().endswith(b"\n")
@@ -116,9 +160,9 @@ def test_an_interrupted_run_exits_130_and_a_rerun_completes_it(here, start, proc
     assert process("verify", "ledger.db", "--policy", "policy.toml", "--replay").returncode == 0
 
 
-def test_an_interrupt_while_standard_input_is_awaited(here, start):
+def test_an_interrupt_while_standard_input_is_awaited(here, start, started_by_one):
     panel(here)
-    running = start("run", "slow.toml", "-", "-o", "-")
+    running = start("run", "slow.toml", "-", "-o", "-", preexec_fn=heeding_interrupts)
     running.stdin.write(task_lines(1).encode())
     running.stdin.flush()
     line_within(running)
@@ -130,11 +174,11 @@ def test_an_interrupt_while_standard_input_is_awaited(here, start):
     assert b"Fatal" not in err
 
 
-def test_an_interrupt_while_an_expert_hangs(here, start):
+def test_an_interrupt_while_an_expert_hangs(here, start, started_by_one):
     panel(here, "never")
     (here / "slow.jsonl").write_text(task_lines(1))
     out = here / "slow-out.jsonl"
-    running = start("run", "slow.toml", "slow.jsonl", "-o", out)
+    running = start("run", "slow.toml", "slow.jsonl", "-o", out, preexec_fn=heeding_interrupts)
     wait_for(out.exists)
     time.sleep(0.3)
     running.send_signal(signal.SIGINT)

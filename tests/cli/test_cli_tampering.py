@@ -165,7 +165,9 @@ def decide_again(body, *, quorum="0.66", without=(), panel=...):
     except UnderQuorum as refusal:
         outcome = refusal
     declared = body["panel"] if panel is ... else panel
-    return body_of(outcome, arbiter, proposals, absences, task=body["task"], panel=declared)
+    # A task is decided once, so this is about another one.
+    task = body["task"] | {"id": "another"}
+    return body_of(outcome, arbiter, proposals, absences, task=task, panel=declared)
 
 
 def assert_only_replay_finds(quorate, index, rule):
@@ -247,3 +249,62 @@ def test_explain_does_not_tell_a_forged_story(here, quorate):
     code, out, err = quorate("explain", seq)
     assert (code, out) == (4, "")
     assert "[replay]" in err
+
+
+EVIL = "\x1b[2J\x1b]0;title\x07\x9b31m\u202e\nIts signature checks out[bold]"
+
+
+def assert_harmless(text):
+    for sign in ("\x1b", "\x07", "\x9b", "\u202e"):
+        assert sign not in text
+    assert not any(line.startswith("Its signature checks out[") for line in text.splitlines())
+
+
+def test_a_forged_panel_cannot_rewrite_the_screen(here, quorate):
+    panel = sealed_body(0)
+    panel["protocol"] = EVIL
+    panel["roster"] = {EVIL: "1"}
+    panel["experts"] = {EVIL: EVIL}
+    panel["parameters"] = {"quorum": EVIL}
+    seq = forge("panel", panel)
+    for command in (("explain",), ("ledger", "show")):
+        for more in ((), ("--json",)):
+            code, out, err = quorate(*command, seq, *more)
+            assert code in {0, 4}
+            assert_harmless(out + err)
+            if code == 0 and more:
+                told = json.loads(out)
+                assert EVIL in told.get("body", told.get("payload"))["roster"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        [],
+        None,
+        "panel",
+        {"roster": 5},
+        {"roster": {"a": "1"}, "experts": {}, "rule": "panel/1", "parameters": [], "protocol": 1},
+        {"roster": {"a": 1}, "experts": {}, "rule": "panel/1", "parameters": {}, "protocol": ""},
+        {"roster": {"a": "1"}, "experts": 1, "rule": "panel/1", "parameters": {}, "protocol": 1},
+    ],
+)
+def test_explain_tells_nothing_of_what_is_no_panel(here, quorate, body):
+    seq = forge("panel", body)
+    code, out, err = quorate("explain", seq)
+    assert (code, out) == (4, "")
+    assert f"entry {seq}: " in err
+    code, out, err = quorate("explain", seq, "--json")
+    assert (code, json.loads(out)["error"]["index"], err) == (4, seq, "")
+
+
+def test_explain_in_the_panels_folder_takes_the_panels_own_key(here, quorate):
+    assert "checks out by the panel's own key keys/ledger.pub" in quorate("explain", 4)[1]
+    other = here / "other.key"
+    assert quorate("keys", "new", other)[0] == 0
+    (here / "keys/ledger.pub").write_text((here / "other.pub").read_text())
+    code, _, err = quorate("explain", 4)
+    assert (code, "[signature]" in err) == (4, True)
+    assert "was not checked (give --key)" in quorate("explain", 4, "--ledger", "ledger.db")[1]
+    (here / "keys/ledger.pub").unlink()
+    assert "was not checked (give --key)" in quorate("explain", 4)[1]

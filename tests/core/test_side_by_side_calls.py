@@ -1,6 +1,7 @@
 """Whatever a callable does, its caller comes back in time with an outcome."""
 
 import asyncio
+import contextlib
 import contextvars
 import functools
 import subprocess
@@ -10,17 +11,17 @@ import time
 
 import pytest
 
-from quorate.core import limits
+from quorate.core import calls, limits
 from quorate.core.calls import CRASHED, TIMEOUT, Call, Callee, call_all, run_blocking
-from quorate.core.errors import UsageError
+from quorate.core.errors import OperationalError, UsageError
 
 SOON = 0.1
 LONG = 30.0
 
 
 def outcomes(*functions, timeout=None, argument=None):
-    calls = [Call(Callee(f"c{i}", f), argument, timeout) for i, f in enumerate(functions)]
-    return asyncio.run(call_all(calls))
+    asked = [Call(Callee(f"c{i}", f), argument, timeout) for i, f in enumerate(functions)]
+    return asyncio.run(call_all(asked))
 
 
 class Waiter:
@@ -94,6 +95,18 @@ class Mute(Exception):  # noqa: N818 - a stand-in for a foreign class
         raise ValueError("no")
 
 
+class Exits(Exception):  # noqa: N818 - likewise
+    def __str__(self):
+        raise SystemExit(3)
+
+
+class ExitsWhenNamed(type):
+    def __getattribute__(cls, name):
+        if name == "__name__":
+            raise SystemExit(3)
+        return super().__getattribute__(name)
+
+
 RAISED = [
     (ValueError("bad   input\nhere"), "ValueError: bad input here"),
     (KeyError(), "KeyError"),
@@ -104,7 +117,9 @@ RAISED = [
     (GeneratorExit(), "GeneratorExit"),
     (Sly("hidden"), "Sly: hidden"),
     (Mute(), "Mute: (its message cannot be shown)"),
+    (Exits(), "Exits: (its message cannot be shown)"),
     (StopIteration(5), "RuntimeError"),
+    (StopIteration(Mute()), "RuntimeError"),
     (StopAsyncIteration(), "StopAsyncIteration"),
     (ValueError("\ud800"), "ValueError: \\ud800"),
 ]
@@ -129,6 +144,21 @@ def test_whatever_is_raised_is_a_crash_and_the_others_are_heard(style, error, de
     if style != "awaitable":
         assert found[0].detail.startswith(detail)
     assert found[1].value == "fine"
+
+
+def test_an_exception_that_cannot_even_be_named_is_a_crash():
+    # Made inside: pytest would ask for its name.
+    class Nameless(Exception, metaclass=ExitsWhenNamed):  # noqa: N818 - a stand-in
+        pass
+
+    def plain(_):
+        raise Nameless("x")
+
+    async def coroutine(_):
+        raise Nameless("x")
+
+    found = outcomes(plain, coroutine)
+    assert [o[:3] for o in found] == [(None, CRASHED, "an exception: x")] * 2
 
 
 def test_a_crash_says_no_more_than_fits_the_record():
@@ -270,6 +300,137 @@ def test_cancelling_the_caller_stops_its_children():
     assert sorted(seen) == ["a", "b"]
 
 
+CANCELLED = "CancelledError: it cancelled its own task, or another callable did"
+
+
+@pytest.mark.parametrize("timeout", [None, 5])
+def test_a_coroutine_that_cancels_its_own_task_has_crashed(timeout):
+    async def at_an_await(_):
+        asyncio.current_task().cancel()
+        await asyncio.sleep(0)
+
+    async def at_its_end(_):
+        asyncio.current_task().cancel()
+        return "never heard"
+
+    async def survivor(_):
+        asyncio.current_task().cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(0)
+        return "heard"
+
+    found = outcomes(at_an_await, at_its_end, survivor, lambda _: 1, timeout=timeout)
+    assert [o[:3] for o in found] == [
+        *[(None, CRASHED, CANCELLED)] * 2,
+        ("heard", None, ""),
+        (1, None, ""),
+    ]
+
+
+def test_a_coroutine_that_cancels_the_others_leaves_them_crashed():
+    async def waits(_):
+        await asyncio.sleep(LONG)
+
+    async def cancels(caller):
+        for task in asyncio.all_tasks() - {caller, asyncio.current_task()}:
+            task.cancel()
+        return "done"
+
+    async def main():
+        me = asyncio.current_task()
+        functions = [waits, cancels, waits, lambda _: time.sleep(0.05)]
+        return await call_all([Call(Callee("c", f), me, 5) for f in functions])
+
+    found = asyncio.run(main())
+    assert [o.reason for o in found] == [CRASHED, None, CRASHED, CRASHED]
+    assert {found[0].detail, found[2].detail, found[3].detail} == {CANCELLED}
+
+
+def block(_):
+    """A foreign step that holds up the loop past every deadline of 0.3 s."""
+    time.sleep(0.5)
+
+
+async def blocks_at_once(_):
+    block(_)
+    return "late"
+
+
+async def blocks_after_a_sleep(_):
+    await asyncio.sleep(0.05)
+    block(_)
+    return "late"
+
+
+async def blocks_and_fails(_):
+    await asyncio.sleep(0.01)
+    block(_)
+    raise ValueError("late")
+
+
+@pytest.mark.parametrize("blocker", [blocks_at_once, blocks_after_a_sleep, blocks_and_fails])
+@pytest.mark.parametrize("position", [0, 2, 4])
+def test_one_that_blocks_the_loop_is_late_and_no_honest_one(blocker, position):
+    async def honest(_):
+        await asyncio.sleep(0.05)
+        return "in time"
+
+    async def nested(_):
+        async with asyncio.timeout(LONG):
+            return await honest(_)
+
+    def thread(_):
+        time.sleep(0.05)
+        return "in time"
+
+    async def quick(_):
+        return "in time"
+
+    functions = [honest, thread, nested, lambda _: quick(_)]  # noqa: PLW0108 - it is not async
+    functions.insert(position, blocker)
+    found = outcomes(*functions, timeout=0.3)
+    late = found.pop(position)
+    assert (late.reason, late.value, late.seconds) == (TIMEOUT, None, 0.3)
+    assert "it ended after 0.5" in late.detail
+    assert [o.reason for o in found] == [None] * 4
+
+
+def test_a_thread_that_returns_late_is_late_though_the_loop_was_blocked():
+    def slow(_):
+        time.sleep(0.4)
+        return "late"
+
+    found = outcomes(slow, blocks_after_a_sleep, timeout=0.3)
+    assert [(o.reason, o.value) for o in found] == [(TIMEOUT, None)] * 2
+    assert "it ended after 0.4" in found[0].detail
+
+
+def test_a_coroutine_still_at_it_when_the_blocked_loop_comes_back_is_late():
+    async def slow(_):
+        await asyncio.sleep(LONG)
+
+    async def spins(_):
+        while True:  # noqa: ASYNC110 - it wants to be busy
+            await asyncio.sleep(0)
+
+    found = outcomes(slow, spins, blocks_after_a_sleep, timeout=0.3)
+    assert [(o.reason, o.value) for o in found] == [(TIMEOUT, None)] * 3
+
+
+def test_a_call_that_could_only_begin_late_has_its_whole_time():
+    async def slow(_):
+        await asyncio.sleep(0.1)
+        return "in time"
+
+    async def hangs(_):
+        await asyncio.sleep(LONG)
+
+    started = time.monotonic()
+    found = outcomes(blocks_at_once, slow, hangs, timeout=0.3)
+    assert [o.value for o in found] == [None, "in time", None]
+    assert 0.8 <= time.monotonic() - started < 5
+
+
 def test_hung_threads_of_one_callable_are_bounded(monkeypatch, waiter):
     monkeypatch.setattr(limits, "MAX_CALLS_PER_REPLICA", 3)
     callee = Callee("hung", waiter)
@@ -373,6 +534,107 @@ def test_no_expert_can_end_the_background_loop(error):
     calls = [Call(Callee("p", plain), None, 5), Call(Callee("c", coroutine), None, 5)]
     assert [o.reason for o in run_blocking(call_all(calls))] == [CRASHED] * 2
     assert run_blocking(asyncio.sleep(0, "alive")) == "alive"
+
+
+async def stops(_):
+    asyncio.get_running_loop().stop()
+    await asyncio.sleep(0.01)
+    return "went on"
+
+
+async def lets_an_exit_escape(_):
+    asyncio.get_running_loop().call_soon(sys.exit)
+    await asyncio.sleep(0.01)
+    return "went on"
+
+
+async def lets_a_task_exit(_):
+    async def leave():
+        raise KeyboardInterrupt
+
+    left = asyncio.create_task(leave())
+    await asyncio.wait([left])
+    left.exception()
+    return "went on"
+
+
+def in_time(function):
+    """Call it in a thread, so that a test fails where it would hang."""
+    found = []
+
+    def work():
+        try:
+            found.append(function())
+        except BaseException as error:  # noqa: BLE001
+            found.append(error)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(5)
+    assert found, "it hangs"
+    return found[0]
+
+
+def close_by_force(loop):
+    def close():
+        loop._thread_id = None
+        loop.close()
+
+    loop.call_soon_threadsafe(close)
+
+
+def break_its_select(loop):
+    def select(_timeout):
+        raise OSError(9, "Bad file descriptor")
+
+    loop.call_soon_threadsafe(setattr, loop._selector, "select", select)
+
+
+@pytest.fixture
+def background(monkeypatch):
+    """A loop of the test's own: what breaks it stays in the test."""
+    fresh = calls._BackgroundLoop()
+    monkeypatch.setattr(calls, "_background", fresh)
+    yield fresh
+    close_by_force(fresh._loop)
+    fresh._thread.join(5)
+
+
+@pytest.mark.parametrize("function", [stops, lets_an_exit_escape, lets_a_task_exit])
+@pytest.mark.usefixtures("background")
+def test_the_background_loop_runs_on_whatever_a_callable_does_to_it(function):
+    async def honest(_):
+        await asyncio.sleep(0.05)
+        return 1
+
+    asked = [Call(Callee("f", f), None, 3) for f in (function, honest, lambda _: 2)]
+    found = in_time(lambda: run_blocking(call_all(asked)))
+    assert [o.value for o in found] == ["went on", 1, 2]
+    assert in_time(lambda: run_blocking(asyncio.sleep(0, "alive"))) == "alive"
+
+
+@pytest.mark.parametrize("breaks", [close_by_force, break_its_select])
+def test_a_broken_background_loop_fails_its_waiters_and_is_replaced(breaks, background):
+    assert run_blocking(asyncio.sleep(0, "alive")) == "alive"
+    loop = background._loop
+    threading.Timer(0.1, breaks, [loop]).start()
+    error = in_time(lambda: run_blocking(asyncio.sleep(LONG)))
+    assert isinstance(error, OperationalError)
+    assert "was stopped by a callable" in str(error)
+    assert in_time(lambda: run_blocking(asyncio.sleep(0, "alive"))) == "alive"
+    assert background._loop is not loop
+    assert not background._waiting
+
+
+@pytest.mark.usefixtures("background")
+def test_a_callable_that_cancels_every_task_ends_the_blocking_call_with_an_error():
+    async def cancels(_):
+        for task in asyncio.all_tasks():
+            task.cancel()
+
+    error = in_time(lambda: run_blocking(call_all([Call(Callee("c", cancels), None, LONG)])))
+    assert isinstance(error, OperationalError)
+    assert "was cancelled by a callable" in str(error)
 
 
 FORKED = """

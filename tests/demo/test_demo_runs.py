@@ -16,7 +16,8 @@ from rich.console import Console
 pytest.importorskip("sklearn", reason="the demo needs scikit-learn: pip install 'quorate[demo]'")
 
 from quorate.arbitration import Decision
-from quorate.cli.demo import render, run_demo, save_picture
+from quorate.cli.app import run as run_command
+from quorate.cli.demo import check_picture, render, run_demo, save_picture
 from quorate.cli.demo import story as story_module
 from quorate.cli.demo.cases import (
     FAMILIES,
@@ -374,6 +375,51 @@ def test_the_picture_is_an_svg_that_fetches_nothing(report, tmp_path):
     assert "url(http" not in picture
     with pytest.raises(OperationalError, match="cannot be written"):
         save_picture(report, tmp_path / "none" / "demo.svg")
+
+
+@pytest.fixture
+def no_demo(monkeypatch):
+    """A demo that is not to begin."""
+
+    def begun(*_args):
+        raise AssertionError("the demo began")
+
+    monkeypatch.setattr("quorate.cli.demo.run_demo", begun)
+
+
+@pytest.mark.usefixtures("no_demo")
+@pytest.mark.parametrize("name", ["none/x.svg", "folder", "file/x.svg"])
+def test_a_place_where_no_picture_can_be_is_refused_before_the_work(tmp_path, capsys, name):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    assert run_command(["demo", "--svg", str(tmp_path / name)]) == 5
+    said = capsys.readouterr().err
+    assert said.startswith("error: the picture")
+    assert "cannot be written" in said
+
+
+def test_a_picture_may_go_where_the_record_is_kept(tmp_path):
+    check_picture(tmp_path / "kept" / "x.svg", tmp_path / "kept")
+    check_picture(tmp_path / "x.svg")
+    with pytest.raises(OperationalError, match="there is no folder"):
+        check_picture(tmp_path / "kept" / "x.svg", tmp_path / "other")
+
+
+def test_without_a_terminal_one_line_says_that_it_began(report, monkeypatch, capsys):
+    monkeypatch.setattr("quorate.cli.demo.run_demo", lambda _folder: report)
+    assert run_command(["demo", "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out) == report
+    assert len(err.splitlines()) == 1
+    assert err.startswith("training seven models, then deciding")
+
+
+def test_the_story_says_that_refusing_is_the_point_of_run_4(report):
+    shown = " ".join(text_of(report).split())
+    last = report["scenarios"][3]["methods"]["quorate"]
+    assert "Here refusing is the point: the four honest are too few for a quorum" in shown
+    assert f"so {last['refused']} of 228 patients are left to a doctor" in shown
+    assert f"The {last['wrong']} wrong commits are failures." in shown
 
 
 def test_without_scikit_learn_it_says_what_to_install(monkeypatch, tmp_path):

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from quorate.core import limits
 from quorate.core.canonical import digest
-from quorate.core.errors import UsageError
-from quorate.hub.lines import decision_line, read_tasks
+from quorate.core.errors import OperationalError, UsageError
+from quorate.hub.lines import _Ids, decision_line, read_tasks
 
 GOOD = b'{"id": "ok", "input": 1}\n'
 
@@ -55,12 +55,12 @@ BROKEN = {
     b'{"id": "%s", "input": 1}' % (b"x" * 257): "1 to 256",
     b'{"id": "\\ud800", "input": 1}': "surrogate",
     b'{"id": "x", "input": 1, "options": {"fast": true}}': "options",
-    b'{"id": "x", "input": 1, "options": null}': "options",
+    b'{"id": "x", "input": 1, "options": null}': "options is null; give {}, or leave it out",
     b'{"id": "x", "input": 1, "inptu": 1}': "unknown 'inptu'",
     b'{"id": "x", "input": "\xff"}': "not UTF-8",
     b'{"id": "x", "input": ' + b"[" * 70 + b"]" * 70 + b"}": "nested deeper",
     b'{"id": "x", "input": ' + b"[" * 100_000 + b"]" * 100_000 + b"}": "nested deeper",
-    b'{"id": "x", "input": ' + b"1" * 5000 + b"}": "not JSON",
+    b'{"id": "x", "input": ' + b"1" * 5000 + b"}": "a whole number of thousands of digits; write",
     b'{"id": "x", "input": "' + b"x" * limits.MAX_TASK_BYTES + b'"}': "longer than",
 }
 
@@ -133,3 +133,20 @@ def test_decision_lines_have_the_documented_shape(panel_folder):
     with folder.open_ledger() as ledger:
         raw = folder.out_path.read_bytes().splitlines(keepends=True)
         assert [decision_line(ledger.get(seq)) for seq in (1, 3)] == raw
+
+
+def test_a_byte_order_mark_is_read_over_where_it_stands_first():
+    mark = b"\xef\xbb\xbf"
+    assert [(t.id, t.line) for t in read(mark + GOOD)] == [("ok", 1)]
+    assert [(t.id, t.line) for t in read(mark + b"\n" + GOOD)] == [("ok", 2)]
+    with pytest.raises(UsageError, match=r"tasks\.jsonl:2: "):
+        read(b"\n" + mark + GOOD)
+
+
+def test_a_full_temporary_folder_is_the_environments_fault():
+    ids = _Ids()
+    ids._db.execute("PRAGMA max_page_count=4")
+    lines = (ids.first_line(f"t{number}", number) for number in range(10_000))
+    with pytest.raises(OperationalError, match=r"temporary folder.* full.*SQLITE_TMPDIR"):
+        sum(lines)
+    ids.close()

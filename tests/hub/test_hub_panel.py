@@ -121,6 +121,11 @@ MISTAKES = [
     ("weight = 0.1", "weight = 1e999999999", ":16: experts[0].weight: is 1E+999999999: "),
     ("weight = 0.1", "weight = 2020-01-01", ":16: experts[0].weight: is datetime.date("),
     ("weight = 0.1", "weight = [1]", ":16: experts[0].weight: is [1]: "),
+    ("weight = 0.1", "weight = 1e350", ":16: experts[0].weight: is 1.00000e+350: "),
+    ("weight = 0.1", 'weight = "1"', ":16: experts[0].weight: is '1': a number; write it without"),
+    ("quorum = 0.66", 'quorum = "0.66"', ":7: arbiter.quorum: is '0.66': a number; write it wit"),
+    ("concurrency = 4", 'concurrency = "4"', ":10: run.concurrency: is '4': a number; write it"),
+    ("timeout = 2.5", "timeout = 1e-399", ":17: experts[0].timeout: is 1E-399: too short"),
     ("timeout = 2.5", "timeout = 0", ":17: experts[0].timeout: is 0: "),
     ("timeout = 2.5", "timeout = 86400.5", ":17: experts[0].timeout: is 86400.5: "),
     ("max_cost = 7", "max_cost = -1", ":18: experts[0].max_cost: is -1: "),
@@ -145,6 +150,18 @@ MISTAKES = [
     ("concurrency = 4", "concurrency = 4.5", ":10: run.concurrency: is 4.5: "),
     ('"sqlite:///ledger.db"', '"memory:"', ":2: ledger.url: is 'memory:': memory: would be gone"),
     ('"sqlite:///ledger.db"', '"mysql://x"', ":2: ledger.url: is 'mysql://x': "),
+    (
+        '"sqlite:///ledger.db"',
+        '"my.db"',
+        ":2: ledger.url: is 'my.db': no ledger url; give sqlite:///my.db",
+    ),
+    (
+        '"sqlite:///ledger.db"',
+        '"sqlite:///a\\u0000b"',
+        ":2: ledger.url: is 'sqlite:///a\\x00b': no ",
+    ),
+    ('"ledger.key"', '"a\\u0000b"', ":3: ledger.signer: is 'a\\x00b': no file name has a NUL"),
+    ("[run]", "[[run]]", ":9: run: is a list of tables; write [run], in single brackets"),
     ('"ledger.key"', '""', ":3: ledger.signer: is '': "),
     ('"ledger.key"', '"k"\norigin = "a b"', ":4: ledger.origin: is 'a b': "),
     ("[ledger]", "[legder]", ":1: legder: unknown key; did you mean 'ledger'?"),
@@ -167,6 +184,25 @@ def test_a_mistake_is_named_with_its_line_and_key(panel_folder, write, old, new,
     (folder / "leaving.py").write_text("raise SystemExit\n")
     found = problems(write((old, new)))
     assert any(problem.startswith(told) for problem in found), found
+
+
+def test_single_brackets_around_experts_are_told(write):
+    text = GOOD[: GOOD.rindex("[[experts]]")].replace("[[experts]]", "[experts]")
+    assert problems(write(text=text)) == [
+        ":12: experts: is one table; write [[experts]], in double brackets, above each"
+    ]
+
+
+def test_no_message_offers_a_panel_what_it_cannot_use(write):
+    for url in ("ledger.db", "mysql://x", "sqlite:///", ""):
+        (found,) = problems(write(("sqlite:///ledger.db", url)))
+        assert "memory:" not in found
+        assert "give sqlite:///ledger.db" in found
+
+
+def test_a_byte_order_mark_is_read_over(panel_folder):
+    panel_folder.path.write_bytes(b"\xef\xbb\xbf" + GOOD.encode())
+    assert len(Panel.load(panel_folder.path).experts) == 2
 
 
 def test_all_mistakes_are_told_at_once_in_order_of_lines(write):
@@ -201,7 +237,10 @@ def test_no_experts_are_refused(write):
         (b"[ledger\n", "not TOML: "),
         (b'a = "x\n', "(at line 1, column 7)"),
         (b"a = 1\na = 2\n", "not TOML: "),
-        (b"a = " + b"1" * 5000, "not TOML: "),
+        (b"[ledger]\na = " + b"1" * 5000, ":2: not TOML that can be read: a number has too many"),
+        (b"a = 1e99999999999999999999", "not TOML that can be read: a number has too many"),
+        (b"[ledger]\n\nurl = \n", ":3: not TOML: invalid value (at line 3, column 7)"),
+        (b"[ledger]\na = [\n\n", ":3: not TOML: "),
         (b"a = " + b"[" * 5000, "nested too deep"),
         (b"a = 1\n# \xff", "no UTF-8 text at byte 8"),
         (b"#" * (limits.MAX_PANEL_BYTES + 1), f"larger than {limits.MAX_PANEL_BYTES} bytes"),
@@ -242,6 +281,71 @@ def test_modules_beside_the_panel_win_over_loaded_ones(make_panel_folder):
         assert Panel.load(made.path).experts[0].callee.function(None) == name
     assert sys.modules["colorsys"] is before
     assert str(made.folder) not in sys.path
+
+
+LAZY = """
+def yes(task):
+    import helper
+    return helper.NAME
+
+def no(task):
+    import colorsys
+    return colorsys.__file__
+"""
+
+
+def test_modules_beside_the_panel_are_found_inside_calls_too(make_panel_folder):
+    """Each of two panels gets its own helper, however often; the standard library its own too."""
+    panels = {}
+    loaded = set(sys.modules)
+    for name in ("one", "two"):
+        made = make_panel_folder(name)
+        made.declare(LAZY, {"a": 'call = "experts:yes"', "b": 'call = "experts:no"'})
+        (made.folder / "helper.py").write_text(f'NAME = "{name}"\n')
+        (made.folder / "colorsys.py").write_text("1 / 0\n")
+        panels[name] = Panel.load(made.path)
+    for name in ("one", "two", "one", "two"):
+        panel = panels[name]
+        with panel.importing():
+            assert panel.experts[0].callee.function(None) == name
+            assert not panel.experts[1].callee.function(None).startswith(str(panel.path.parent))
+        assert not {"helper", "experts"} & (sys.modules.keys() - loaded)
+        assert str(panel.path.parent) not in sys.path
+    with pytest.raises(ModuleNotFoundError):
+        panels["one"].experts[0].callee.function(None)
+
+
+def test_a_module_is_loaded_once_however_often_its_panel_is_used(make_panel_folder):
+    made = make_panel_folder("one")
+    made.declare(LAZY, {"a": 'call = "experts:yes"'})
+    (made.folder / "helper.py").write_text("NAME = object()\n")
+    panel = Panel.load(made.path)
+    names = set()
+    for _ in range(3):
+        with panel.importing(), panel.importing():
+            names.add(panel.experts[0].callee.function(None))
+    assert len(names) == 1
+
+
+def test_packages_beside_the_panel_and_installed_ones_are_told_apart(make_panel_folder):
+    """What lies further down, such as an environment, is not the panel's to take out."""
+    made = make_panel_folder("one")
+    made.declare("from pack.inner import yes\nimport far\n", {"a": 'call = "experts:yes"'})
+    (made.folder / "pack").mkdir()
+    (made.folder / "pack" / "__init__.py").write_text("")
+    (made.folder / "pack" / "inner.py").write_text("def yes(task):\n    return 1\n")
+    packages = made.folder / ".venv" / "packages"
+    packages.mkdir(parents=True)
+    (packages / "far.py").write_text("")
+    (made.folder / "rich").mkdir()
+    sys.path.insert(0, str(packages))
+    try:
+        assert Panel.load(made.path).experts[0].callee.function(None) == 1
+        assert "pack" not in sys.modules
+        assert "pack.inner" not in sys.modules
+        assert sys.modules.pop("far").__file__ == str(packages / "far.py")
+    finally:
+        sys.path.remove(str(packages))
 
 
 def test_heavy_experts_and_low_quorums_are_remarked_upon(write):

@@ -1,5 +1,6 @@
 """A panel decides a stream of tasks: order, resuming, refusals to go on, bounds."""
 
+import asyncio
 import fcntl
 import json
 import os
@@ -11,6 +12,7 @@ import threading
 
 import pytest
 
+from quorate.cli.app import run as cli_run
 from quorate.core.errors import OperationalError, StoreError, UsageError
 from quorate.hub import Panel, Run, run
 from quorate.hub.run import RunSummary
@@ -250,6 +252,59 @@ def test_a_key_that_somebody_else_used_is_not_taken_for_a_decision(folder):
         folder.tasks(*task_lines(range(1))).run()
 
 
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("note", [1, 2]),
+        ("decision", [1, 2]),
+        ("decision", "x"),
+        ("refusal", {"task": {"id": "t0"}}),
+    ],
+)
+def test_anything_sealed_under_the_key_of_a_task_is_named(folder, kind, body):
+    with folder.open_ledger() as ledger:
+        ledger.append(kind, body, key="task:t0")
+    with pytest.raises(UsageError, match=r"tasks\.jsonl:1: entry 0 .*'task:t0' and is no decision"):
+        folder.tasks(*task_lines(range(1))).run()
+
+
+def test_what_another_run_sealed_meanwhile_stands(folder):
+    """Two runs whose experts answer otherwise; the later to seal adopts what it finds."""
+    folder.tasks(*task_lines(range(6)))
+    panel = Panel.load(folder.path)
+    with folder.open_ledger() as ledger, folder.open_ledger() as other:
+        append_all = ledger.append_all
+        raced = []
+
+        def overtaken(items):
+            for kind, body, trace, key in items[1:3]:
+                if len(raced) < 3:
+                    raced.append(key)
+                    changed = body | {"note": "sealed by another run"}
+                    other.append(kind, changed, trace_id=trace, key=key)
+            return append_all(items)
+
+        ledger.append_all = overtaken
+        args = (str(folder.tasks_path), str(folder.out_path))
+        summary = Run(panel, ledger, *args).execute()
+        assert (summary.total, summary.earlier, summary.size) == (6, len(raced), 7)
+        assert len(raced) >= 2
+        for line in decided(folder):
+            receipt = ledger.by_key(f"task:{line['id']}")
+            assert line["seq"] == receipt.seq
+            assert ("note" in receipt.payload) == (f"task:{line['id']}" in raced)
+    assert [d["id"] for d in decided(folder)] == [f"t{n}" for n in range(6)]
+
+
+def test_what_is_wrong_but_no_race_is_still_an_error(folder, monkeypatch):
+    def refuse(self, items):
+        raise UsageError("the clock is mad")
+
+    monkeypatch.setattr(Ledger, "append_all", refuse)
+    with pytest.raises(UsageError, match="the clock is mad"):
+        folder.tasks(*task_lines(range(2))).run()
+
+
 def test_a_changed_panel_leaves_decided_tasks_as_they_are_and_says_so(folder):
     folder.tasks(*task_lines(range(3))).run()
     before = folder.out_path.read_bytes()
@@ -286,6 +341,83 @@ def test_tasks_that_cannot_be_read_are_the_environments_fault(folder):
 def test_every_id_that_is_read_can_be_decided(folder, id_):
     assert folder.tasks(f'{{"id": "{id_}", "input": 1}}').run().committed == 1
     assert folder.run().earlier == 1
+
+
+# -- runs that end early, and what experts import and print
+
+
+async def ends_quietly(self, tasks, sink):
+    self._taken += len(list(tasks))
+
+
+async def leaves(self, tasks, sink):
+    await asyncio.get_running_loop().create_task(leaving())
+
+
+async def leaving():
+    raise SystemExit
+
+
+async def is_cancelled(self, tasks, sink):
+    raise asyncio.CancelledError
+
+
+@pytest.mark.parametrize("ended", [ends_quietly, leaves, is_cancelled])
+def test_a_run_that_ends_before_all_is_decided_says_so(folder, monkeypatch, ended):
+    monkeypatch.setattr(Run, "_decide", ended)
+    with pytest.raises(OperationalError, match=r"the run ended early.*run again to go on"):
+        folder.tasks(*task_lines(range(2))).run()
+
+
+LEAVES = """
+from quorate.hub import Answer
+
+class Leaving(Answer):
+    @property
+    def payload(self):
+        raise SystemExit
+
+def echo(task):
+    return object.__new__(Leaving)
+
+def good(task):
+    return Answer(1, 1)
+"""
+
+
+def test_an_answer_that_exits_when_looked_at_is_void_and_all_tasks_are_decided(folder):
+    experts = {"a": 'call = "experts:echo"', "b": 'call = "experts:good"'}
+    folder.declare(LEAVES, experts, quorum="0.5")
+    assert folder.tasks(*task_lines(range(5))).run().total == 5
+    assert {d["absent"][0]["reason"] for d in decided(folder)} == {"void"}
+
+
+LAZY = """
+print("at the top")
+
+def echo(task):
+    import helper
+    print("inside")
+    return helper.double(task)
+"""
+
+
+def test_experts_may_import_what_is_beside_them_inside_a_call(folder):
+    (folder.folder / "helper.py").write_text("def double(task):\n    return 2 * task\n")
+    folder.declare(LAZY, calling("echo", "echo"), quorum="1").tasks(*task_lines(range(4))).run()
+    assert [d["consensus"] for d in decided(folder)] == [0, 2, 4, 6]
+    assert kinds(folder) == ["panel"] + ["decision"] * 4
+
+
+def test_what_experts_print_does_not_come_between_decision_lines(folder, capfd):
+    (folder.folder / "helper.py").write_text("def double(task):\n    return 2 * task\n")
+    folder.declare(LAZY, calling("echo", "echo")).tasks(*task_lines(range(4)))
+    arguments = ["run", str(folder.path), str(folder.tasks_path), "-o", "-"]
+    assert cli_run(arguments) == 0
+    out, err = capfd.readouterr()
+    assert [json.loads(line)["consensus"] for line in out.splitlines()] == [0, 2, 4, 6]
+    # Side by side, ends of lines may come later.
+    assert (err.count("inside"), err.count("at the top")) == (8, 1)
 
 
 # -- bounds

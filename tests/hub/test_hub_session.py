@@ -328,3 +328,74 @@ def test_payloads_of_a_large_roster_share_what_one_entry_holds(more, counted):
     arbiter = Arbiter()
     body = body_of(arbiter.arbitrate(got), arbiter, got)
     assert len(canonical(body)) <= limits.MAX_BODY_BYTES
+
+
+class Leaving(Answer):
+    """An answer whose attribute ends the process when looked at."""
+
+    raised = SystemExit
+
+    def __getattribute__(self, name):
+        if name == "payload":
+            raise type(self).raised
+        return super().__getattribute__(name)
+
+
+class Plain(Answer):
+    pass
+
+
+class UnshowableError(UsageError):
+    def __str__(self):
+        raise KeyboardInterrupt
+
+
+class LeavingCost(Fraction):
+    @property
+    def numerator(self):
+        raise self.raised
+
+    denominator = numerator
+
+
+@pytest.mark.parametrize(
+    "raised", [SystemExit, KeyboardInterrupt, ZeroDivisionError, UnshowableError]
+)
+def test_whatever_looking_at_an_answer_raises_makes_it_void(raised):
+    Leaving.raised = LeavingCost.raised = raised
+    got = Session(
+        [
+            Expert("sub", lambda _: Leaving(1, 1)),
+            Expert("plain", lambda _: Plain(1, 1)),
+            Expert("cost", lambda _: Answer(1, 1, LeavingCost(1, 2))),
+            Expert("ok", lambda _: Answer(1, 1)),
+        ],
+        None,
+    ).collect()
+    assert [p.expert_id for p in got] == ["ok"]
+    assert [(a.expert_id, a.reason) for a in got.absent] == [
+        (name, "void") for name in ("cost", "plain", "sub")
+    ]
+    assert "Plain, a subclass; return quorate.hub.Answer itself" in got.absent[1].detail
+
+
+def test_what_asking_for_the_class_raises_makes_it_void():
+    class Masked:
+        @property
+        def __class__(self):
+            raise SystemExit
+
+    got = Session(
+        [
+            Expert("a", lambda _: Answer(Masked(), 1)),
+            Expert("b", lambda _: Answer(1, Masked())),
+            Expert("c", lambda _: Answer(1, 1, Masked())),
+        ],
+        None,
+    ).collect()
+    assert [a.reason for a in got.absent] == ["void", "void", "void"]
+
+
+def test_the_id_of_an_expert_is_whole_unicode():
+    with pytest.raises(UsageError, match=r"the expert id is no Unicode text"):
+        Expert("\ud800", crash)

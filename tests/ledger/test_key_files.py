@@ -124,6 +124,50 @@ def test_garbage_is_refused_and_the_file_is_named(tmp_path, name):
             read(path)
 
 
+@pytest.mark.parametrize("name", ["empty", "text", "nul", "cut pem"])
+def test_what_holds_no_key_says_where_keys_come_from(tmp_path, name):
+    path = tmp_path / "bad.key"
+    path.write_bytes(GARBAGE[name])
+    path.chmod(0o600)
+    with pytest.raises(UsageError, match=r"bad\.key holds no key .*'quorate keys new'") as caught:
+        read_signer(path)
+    assert "http" not in str(caught.value)
+
+
+def test_a_locked_key_is_called_locked(tmp_path):
+    path = tmp_path / "bad.key"
+    path.write_bytes(GARBAGE["locked"])
+    path.chmod(0o600)
+    with pytest.raises(UsageError, match="locked with a password"):
+        read_signer(path)
+
+
+def test_what_is_no_private_key_is_not_asked_for_its_mode(tmp_path):
+    _, public = write_key(tmp_path / "panel.key", KEY)
+    public.chmod(0o644)
+    with pytest.raises(UsageError, match="is a public key; signing takes the private key"):
+        read_signer(public)
+    other = tmp_path / "tasks.jsonl"
+    other.write_text("{}\n")
+    other.chmod(0o644)
+    with pytest.raises(UsageError, match="holds no key"):
+        read_signer(other)
+
+
+def test_an_empty_public_key_is_called_empty(tmp_path):
+    (tmp_path / "a.pub").write_text("\n")
+    with pytest.raises(UsageError, match=r"a\.pub is empty"):
+        read_verifier(tmp_path / "a.pub")
+
+
+@pytest.mark.parametrize("read", [read_signer, read_verifier])
+def test_a_pipe_or_a_device_is_not_waited_for(tmp_path, read):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", "/dev/zero"):
+        with pytest.raises(OperationalError, match="is no regular file"):
+            read(path)
+
+
 def test_what_cannot_be_read_is_named(tmp_path):
     for path in (tmp_path / "none.key", tmp_path):
         for read in (read_signer, read_verifier):

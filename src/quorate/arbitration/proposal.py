@@ -3,9 +3,9 @@
 Theory of operation. A proposal is checked once, at construction, and by whose fault a
 defect is: the expert's (its payload, confidence, cost, ranking, or a digest it claimed)
 or the caller's (the id and the route weight, which come from the plan). The payload is
-copied, so an expert that keeps a reference cannot change its answer afterwards. Every
-number is read as the rational it was written as; what is reported as a float beside it
-never takes part in a verdict.
+copied before anything else looks at it, so an expert that keeps a reference cannot change
+its answer afterwards, nor while it is read. Every number is read as the rational it was
+written as; what is reported as a float beside it never takes part in a verdict.
 """
 
 from __future__ import annotations
@@ -33,21 +33,43 @@ class _FaultError(Exception):
 
 def plain_copy(value: JSONValue, depth: int = 0) -> JSONValue:
     """Copy a value known to be JSON; tuples become lists, as JSON has them."""
+    if not isinstance(value, dict | list | tuple):
+        return value
+    if depth >= limits.MAX_PAYLOAD_DEPTH:
+        raise UsageError(f"nested deeper than {limits.MAX_PAYLOAD_DEPTH}")
     if isinstance(value, dict):
-        value = {key: plain_copy(item, depth + 1) for key, item in value.items()}
-    elif isinstance(value, list | tuple):
-        value = [plain_copy(item, depth + 1) for item in value]
-    else:
+        return {key: plain_copy(item, depth + 1) for key, item in value.items()}
+    return [plain_copy(item, depth + 1) for item in value]
+
+
+def _taken(value: JSONValue, depth: int = 0) -> JSONValue:
+    """Copy foreign ``value`` as it stands now; what is no JSON stays, to be refused by name.
+
+    Each container is copied at one stroke and without running foreign code: whoever gave
+    it may be changing it at this moment.
+    """
+    kind = type(value)
+    if kind is not dict and kind is not list and kind is not tuple:
         return value
     if depth >= limits.MAX_PAYLOAD_DEPTH:
         raise _FaultError(f"nested deeper than {limits.MAX_PAYLOAD_DEPTH}")
-    return value
+    if kind is not dict:
+        return [_taken(item, depth + 1) for item in list(value)]
+    taken = value.copy()
+    for key, item in taken.items():
+        # Setting by a key of another type would ask that type for its hash.
+        if type(key) is str:
+            taken[key] = _taken(item, depth + 1)
+    return taken
 
 
 def _read_json(value: JSONValue, name: str) -> tuple[JSONValue, str]:
-    """Copy ``value`` and give its digest; fault the expert where it is no bounded JSON."""
+    """Copy ``value`` and give the copy's digest; fault the expert where it is no bounded JSON."""
     try:
-        encoded = canonical(value)
+        kept = _taken(value)
+        encoded = canonical(kept)
+    except _FaultError as error:
+        raise _FaultError(f"its {name} is {error}") from None
     except CanonicalError as error:
         raise _FaultError(f"its {name} has no canonical form: {error}") from error
     if len(encoded) > limits.MAX_PAYLOAD_BYTES:
@@ -55,10 +77,7 @@ def _read_json(value: JSONValue, name: str) -> tuple[JSONValue, str]:
             f"its {name} has {len(encoded)} bytes of canonical JSON; "
             f"at most {limits.MAX_PAYLOAD_BYTES} are allowed"
         )
-    try:
-        return plain_copy(value), sha256(encoded).hexdigest()
-    except _FaultError as error:
-        raise _FaultError(f"its {name} is {error}") from None
+    return kept, sha256(encoded).hexdigest()
 
 
 def _read_number(value: object, name: str, most: int) -> Fraction:

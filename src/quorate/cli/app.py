@@ -9,12 +9,11 @@ from contextlib import suppress
 from typing import Annotated, Final
 
 import typer
-from typer.exceptions import TyperException
 
 import quorate
 from quorate.cli import demo_command, explain, init, keys, ledger, verify
 from quorate.cli import run as run_command
-from quorate.cli.shown import OutputError, print_json, remark, tell, writing
+from quorate.cli.shown import OutputError, print_json, put, remark, tell, writing
 from quorate.core.errors import (
     NoQuorum,
     OperationalError,
@@ -29,6 +28,9 @@ UNVERIFIED: Final = 4
 UNAVAILABLE: Final = 5
 INTERRUPTED: Final = 130
 
+_MISTYPED: Final[type[Exception]] = typer.BadParameter.__mro__[1]
+"""Typer's (once click's) UsageError, whichever module this version of it keeps that in."""
+
 app = typer.Typer(
     name="quorate",
     help="Decisions that need a quorum, each one sealed in a receipt that anyone can verify.",
@@ -42,7 +44,7 @@ app = typer.Typer(
 
 def _version(wanted: bool) -> None:
     if wanted:
-        sys.stdout.write(f"quorate {quorate.__version__}\n")
+        put(f"quorate {quorate.__version__}\n")
         raise typer.Exit
 
 
@@ -83,15 +85,14 @@ def run(arguments: Sequence[str]) -> int:
         with writing():
             sys.stdout.flush()
     except QuorateError as error:
-        code = exit_code(error)
-        _report(error, code, as_json=as_json)
+        code = _report(error, exit_code(error), as_json=as_json)
     except BrokenPipeError:
         # Whoever read the output has gone, as head does: nothing to complain about.
         code = UNAVAILABLE
     except OSError as error:
-        code = UNAVAILABLE
         where = "the output" if error.filename is None else error.filename
-        _report(OperationalError(f"{where}: {error.strerror or error}"), code, as_json=as_json)
+        told = OperationalError(f"{where}: {error.strerror or error}")
+        code = _report(told, UNAVAILABLE, as_json=as_json)
     except KeyboardInterrupt:
         code = INTERRUPTED
     if code == INTERRUPTED:
@@ -107,16 +108,16 @@ def _dispatch(arguments: list[str], *, as_json: bool) -> int:
             raise UsageError(f"the argument {argument!r} is not UTF-8 text") from error
     try:
         # People get usage errors in a box; for programs they have to be caught.
-        done = app(arguments, prog_name="quorate", standalone_mode=not as_json)
-    except TyperException as error:
+        code = app(arguments, prog_name="quorate", standalone_mode=not as_json)
+    except _MISTYPED as error:
         raise UsageError(_words(error)) from error
     except SystemExit as done:
         # 1 is what typer ends with where the reader of the output has gone.
         return UNAVAILABLE if done.code == 1 else done.code if isinstance(done.code, int) else 0
-    return done if isinstance(done, int) else 0
+    return code if isinstance(code, int) else 0
 
 
-def _words(error: TyperException) -> str:
+def _words(error: Exception) -> str:
     words = getattr(error, "format_message", error.__str__)()
     return str(words).strip() or "the command is not complete"
 
@@ -134,20 +135,22 @@ def _flushed() -> bool:
     return True
 
 
-def _report(error: QuorateError, code: int, *, as_json: bool) -> None:
+def _report(error: QuorateError, code: int, *, as_json: bool) -> int:
+    """Tell of an error; return the exit code, another one if it cannot be told in JSON."""
     if as_json and not isinstance(error, OutputError):
         try:
             print_json({"error": _told(error), "exit_code": code})
             with writing():
                 sys.stdout.flush()
         except BrokenPipeError:
-            return
+            return UNAVAILABLE
         except OutputError as unwritten:
-            error = unwritten
+            code = _report(unwritten, UNAVAILABLE, as_json=False)
         else:
-            return
+            return code
     with suppress(OSError):
         remark("[bold red]error:[/]", str(error))
+    return code
 
 
 def _told(error: QuorateError) -> dict[str, object]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from quorate.cli.shown import AsJson, print_json
+from quorate.cli.shown import AsJson, err, print_json, tell
 
 _UNVERIFIED = 4
 
@@ -23,8 +23,13 @@ def demo(
     as_json: AsJson = False,
 ) -> None:
     """Seven models judge real patients, some of them lying; see who is fooled."""
-    from quorate.cli.demo import render, run_demo, save_picture
+    from quorate.cli.demo import check_picture, render, run_demo, save_picture
 
+    if svg is not None:
+        check_picture(svg, folder)
+    if not err().is_terminal:
+        # No bar moves there, and silence looks like a hang.
+        tell("training seven models, then deciding four runs; this takes some seconds …")
     report = run_demo(folder)
     if svg is not None:
         save_picture(report, svg)

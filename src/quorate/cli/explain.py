@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
 from quorate.cli.shown import AsJson, print_json, say
-from quorate.cli.where import Keys, PolicyFile, Where, open_reading, trusted
-from quorate.core.errors import UsageError
-from quorate.ledger import Receipt
+from quorate.cli.where import Keys, PolicyFile, Where, open_reading, own_key, trusted
+from quorate.core.errors import UsageError, VerificationError
+from quorate.core.text import printable
+from quorate.ledger import Policy, Receipt, read_verifier
+from quorate.ledger.replay import ReplayContext, replay
+
+_COMPUTED: Final = "the verdict was computed again from what is sealed and comes out the same"
+_CHECKED: Final = {
+    "decision": _COMPUTED,
+    "refusal": _COMPUTED,
+    "routing": _COMPUTED,
+    "panel": "it is a whole declaration of a panel; there is no verdict in it to compute",
+}
 
 
 def explain(
@@ -19,24 +29,42 @@ def explain(
     policy: PolicyFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Tell why an entry came out as it did, after computing its verdict again."""
-    trust = trusted(key, policy)
+    """Tell why an entry came out as it did, after checking it and computing its verdict again."""
+    trust, by = trusted(key, policy), ""
+    if trust is None and ledger is None and (own := own_key()) is not None:
+        trust, by = Policy.of([read_verifier(own)]), f" by the panel's own key {own}"
     with open_reading(ledger) as log:
         receipt = log.get(seq)
     if trust is not None:
         receipt.verify(trust)
     story = _story(receipt)
     if as_json:
-        print_json({"seq": seq, "kind": receipt.kind, "story": story, "body": receipt.payload})
+        print_json(
+            {
+                "seq": seq,
+                "kind": receipt.kind,
+                "story": story,
+                "signature_checked": trust is not None,
+                "body": receipt.payload,
+            }
+        )
         return
+    # Foreign names must not pass for lines of ours: their line feeds are escaped too.
+    say(printable(_head(receipt)))
+    say("")
+    say(printable(story))
+    say("")
+    signed = f"checks out{by}" if trust is not None else "was not checked (give --key)"
+    say(f"Its signature {signed}; {_CHECKED[receipt.kind]}.")
+
+
+def _head(receipt: Receipt) -> str:
     task = receipt.payload.get("task") if isinstance(receipt.payload, dict) else None
-    about = f", on task {task['id']!r}" if task else ""
-    say(f"Entry {seq}, {receipt.kind}, sealed {receipt.timestamp} by key {receipt.signer}{about}.")
-    say("")
-    say(story)
-    say("")
-    checked = "Its signature checks out" if trust else "Its signature was not checked (give --key)"
-    say(f"{checked}; the verdict was computed again from what is sealed and comes out the same.")
+    about = f", on task {task['id']!r}" if isinstance(task, dict) and "id" in task else ""
+    return (
+        f"Entry {receipt.seq}, {receipt.kind}, sealed {receipt.timestamp} by key "
+        f"{receipt.signer}{about}."
+    )
 
 
 def _story(receipt: Receipt) -> str:
@@ -53,13 +81,21 @@ def _story(receipt: Receipt) -> str:
         routing.replay(receipt.kind, body)
         return routing.describe(body)
     if receipt.kind == "panel":
-        experts = ", ".join(f"{id_} ({weight})" for id_, weight in sorted(body["roster"].items()))
-        return (
-            f"The panel that the decisions after it name: {len(body['roster'])} experts with "
-            f"their route weights, {experts}; protocol {body['protocol']}, quorum "
-            f"{body['parameters']['quorum']}. Sealed before it decided anything."
-        )
+        replay(receipt.kind, body, ReplayContext(), receipt.seq)
+        return _panel(body, receipt.seq)
     raise UsageError(
         f"entry {receipt.seq} is of the kind {receipt.kind!r}, which is no verdict; "
         f"look at it with: quorate ledger show {receipt.seq}"
+    )
+
+
+def _panel(body: dict[str, Any], seq: int) -> str:
+    """Tell a declaration that was replayed."""
+    parameters = body["parameters"]
+    if not isinstance(parameters, dict) or not isinstance(parameters.get("quorum"), str):
+        raise VerificationError("the panel declares no quorum", index=seq, rule="panel")
+    experts = ", ".join(f"{id_} ({weight})" for id_, weight in sorted(body["roster"].items()))
+    return (
+        f"A panel that decisions after it can name: {len(body['roster'])} experts with their "
+        f"route weights, {experts}; protocol {body['protocol']}, quorum {parameters['quorum']}."
     )

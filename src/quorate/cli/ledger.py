@@ -137,8 +137,8 @@ def checkpoint(
             raise UsageError("name the ledger's private key with --signer")
         signer = _declared_signer()
     key = read_signer(signer)
-    with Ledger.open(url):
-        """To sign is to write, and opening for that would begin a ledger where there is none."""
+    # Opening it with a signer would begin a ledger where there is none.
+    Ledger.open(url).close()
     with Ledger.open(url, signer=key) as log:
         note = log.checkpoint()
     # Others may append at the same time: what is pinned stands in the note.

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 import time
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +13,7 @@ import typer
 
 from quorate.cli.shown import AsJson, note, print_json, progress, tell
 from quorate.ledger import Ledger, read_signer
+from quorate.ledger.keyfiles import public_path
 
 if TYPE_CHECKING:
     from quorate.hub import Panel, RunSummary
@@ -31,7 +35,9 @@ def run(
     """Decide tasks, sealing every decision and every refusal; run again to go on after a stop."""
     from quorate.hub import Panel, Run
 
-    declared = Panel.load(panel)
+    # Experts' modules are run to be imported, and may print.
+    with redirect_stdout(sys.stderr) if out == "-" else nullcontext():
+        declared = Panel.load(panel)
     for text in declared.notes():
         note(text)
     signer = read_signer(declared.signer_path)
@@ -41,7 +47,11 @@ def run(
         Ledger.open(declared.ledger_url, signer=signer, origin=origin) as ledger,
         progress("deciding") as shown,
     ):
-        summary = Run(declared, ledger, tasks, out, shown).execute()
+        try:
+            summary = Run(declared, ledger, tasks, out, shown).execute()
+        except KeyboardInterrupt:
+            tell("what was decided is sealed; give the same command again to go on")
+            raise
     seconds = time.monotonic() - started
     if as_json and out != "-":
         print_json({**summary.to_dict(), "seconds": round(seconds, 3), "out": out})
@@ -64,4 +74,21 @@ def _say(summary: RunSummary, panel: Panel, out: str, seconds: float) -> None:
         )
     if out != "-":
         tell(f"decisions: {out}")
-    tell(f"ledger:    {panel.ledger_url} ({summary.size} entries); check it with quorate verify")
+    tell(f"ledger:    {panel.ledger_url} ({summary.size} entries); check it with")
+    tell(f"  {_check(panel)}")
+
+
+def _check(panel: Panel) -> str:
+    """The command that verifies the ledger of that panel, as it can be typed."""
+    policy = panel.path.parent / "policy.toml"
+    public = public_path(panel.signer_path)
+    whom = "--key PUBLIC-KEY-FILE"
+    if policy.is_file():
+        whom = f"--policy {shlex.quote(str(policy))}"
+    elif public.is_file():
+        whom = f"--key {shlex.quote(str(public))}"
+    ledger = panel.ledger_url.removeprefix("sqlite:///")
+    # Verify takes a file of that name for a receipt.
+    if ledger.endswith(".json"):
+        ledger = panel.ledger_url
+    return f"quorate verify {shlex.quote(ledger)} {whom}"

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import codecs
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from quorate.cli.shown import AsJson, print_json, progress, say
-from quorate.cli.where import Keys, PolicyFile, trusted
+from quorate.cli.where import Keys, PolicyFile, is_url, ledger_url, refuse_empty, trusted
 from quorate.core import limits
 from quorate.core.canonical import parse
-from quorate.core.errors import UsageError
+from quorate.core.errors import OperationalError, UsageError
 from quorate.ledger import Ledger, Policy, Receipt, VerifyReport
-from quorate.ledger.files import read_text
+from quorate.ledger.files import read_start, read_text
+from quorate.ledger.log import parse_url
 
-_RECEIPT_BYTES = 4 * limits.MAX_BODY_BYTES
+_RECEIPT_BYTES: Final = 4 * limits.MAX_BODY_BYTES
+_HEAD_BYTES: Final = 4096
 
 
 def verify(
@@ -43,7 +46,7 @@ def verify(
             "name whom you trust: --key ledger.pub (the operator's public key, got from the "
             "operator, not from the ledger), or --policy policy.toml"
         )
-    if target.endswith(".json"):
+    if _is_receipt(target):
         _verify_receipt(Path(target), trust, checkpoint, replay=replay, as_json=as_json)
         return
     note = None
@@ -56,9 +59,35 @@ def verify(
         say(report.describe())
 
 
+def _is_receipt(target: str) -> bool:
+    """Whether it is a receipt, rather than a ledger, going by what is in the file."""
+    if is_url(target):
+        return False
+    try:
+        start = read_start(target, _HEAD_BYTES)
+    except FileNotFoundError as error:
+        raise OperationalError(f"there is no ledger and no receipt at {target}") from error
+    except OSError as error:
+        raise OperationalError(f"{target} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise UsageError(f"{target!r} is no file name: {error}") from error
+    if start.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"{"):
+        return True
+    # Databases begin with "SQLite format 3" and a NUL. One that is damaged there is still no
+    # text, and SQLite says what is wrong with it.
+    if not start or b"\0" in start:
+        return False
+    raise UsageError(
+        f"{target} is neither a ledger (an SQLite database) nor a receipt (a JSON object, as "
+        "'quorate ledger show SEQ --json' prints it)"
+    )
+
+
 def _verify_ledger(target: str, trust: Policy, note: str | None, *, replay: bool) -> VerifyReport:
-    schemes = ("sqlite:", "postgresql:", "memory:")
-    url = target if target.startswith(schemes) else f"sqlite:///{target}"
+    url = ledger_url(target)
+    if parse_url(url) is None:
+        raise UsageError("a ledger in memory: is gone with its process; there is none to verify")
+    refuse_empty(url)
     with progress("verifying") as shown, Ledger.open(url) as log:
         return log.verify(
             note,
@@ -73,7 +102,8 @@ def _verify_receipt(
 ) -> None:
     if checkpoint is not None or replay:
         raise UsageError("--checkpoint and --replay are for a whole ledger, not for one receipt")
-    receipt = Receipt.from_dict(parse(read_text(path, "receipt", _RECEIPT_BYTES)))
+    text = read_text(path, "receipt", _RECEIPT_BYTES)
+    receipt = Receipt.from_dict(parse(text.removeprefix("\ufeff")))
     receipt.verify(trust)
     if as_json:
         print_json({"verified": True, "origin": receipt.origin, "seq": receipt.seq})

@@ -8,9 +8,11 @@ from typing import Annotated, Final
 
 import typer
 
-from quorate.core.errors import UsageError
+from quorate.core.errors import StoreError, UsageError
 from quorate.core.identity import Verifier
 from quorate.ledger import Ledger, Policy, read_verifier
+from quorate.ledger.keyfiles import public_path
+from quorate.ledger.log import parse_url
 
 PANEL: Final = Path("quorate.toml")
 
@@ -37,11 +39,15 @@ PolicyFile = Annotated[
 ]
 
 
+def is_url(text: str) -> bool:
+    """Whether it is the URL of a ledger, rather than the name of a file."""
+    return text.startswith(("sqlite:", "memory:", "postgresql:"))
+
+
 def ledger_url(where: str | None) -> str:
     """The URL of the ledger meant: named, or that of the panel file in this folder."""
     if where is not None:
-        schemes = ("sqlite:", "memory:", "postgresql:")
-        return where if where.startswith(schemes) else f"sqlite:///{where}"
+        return where if is_url(where) else f"sqlite:///{where}"
     if not PANEL.is_file():
         raise UsageError("name a ledger with --ledger; there is no quorate.toml in this folder")
     from quorate.hub.panel import Panel
@@ -51,7 +57,30 @@ def ledger_url(where: str | None) -> str:
 
 def open_reading(where: str | None, verifiers: Sequence[Verifier] = ()) -> Ledger:
     """Open that ledger for reading."""
-    return Ledger.open(ledger_url(where), verify_with=verifiers)
+    url = ledger_url(where)
+    refuse_empty(url)
+    return Ledger.open(url, verify_with=verifiers)
+
+
+def refuse_empty(url: str) -> None:
+    """Tell an empty file from a ledger that is not there.
+
+    Raises:
+        StoreError: the file at ``url`` is there, and empty.
+    """
+    path = parse_url(url)
+    if path is not None and path.is_file() and path.stat().st_size == 0:
+        raise StoreError(f"the file {path} is empty: it holds no ledger")
+
+
+def own_key() -> Path | None:
+    """The public key beside the private key of the panel in this folder; ``None`` without one."""
+    if not PANEL.is_file():
+        return None
+    from quorate.hub.panel import Panel
+
+    public = public_path(Panel.declared(PANEL).signer_path)
+    return public if public.is_file() else None
 
 
 def trusted(keys: list[str] | None, policy: Path | None) -> Policy | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+from quorate.arbitration.forms import text
 from quorate.core import limits
 from quorate.core.calls import Callee
 from quorate.core.errors import UsageError
@@ -55,9 +56,7 @@ class Expert:
         Raises:
             UsageError: a value is out of its range.
         """
-        if not isinstance(id, str) or not 1 <= len(id) <= limits.MAX_ID_LENGTH:
-            raise UsageError(f"the expert id {id!r} is not a text of 1..{limits.MAX_ID_LENGTH}")
-        self.id = id
+        self.id = id = text(id, "the expert id")  # noqa: A001 - as above
         self.callee = Callee(f"expert {id}", function)
         self.weight = exact(weight, f"weight of {id}")
         self.timeout = float(exact(timeout, f"timeout of {id}"))
@@ -80,20 +79,29 @@ class Expert:
     def read(self, returned: Any) -> Answer:
         """Read what the callable returned as an answer.
 
+        Only the type is asked what it is, for a foreign object may answer with an exception.
+
         Raises:
-            UsageError: no confidence is declared, and it is no :class:`Answer`.
+            UsageError: no confidence is declared, and it is no :class:`Answer`, or of a
+                subclass, whose attributes may be code.
         """
+        kind = type(returned)
         if self.confidence is not None:
-            if isinstance(returned, Answer):
+            if issubclass(kind, Answer):
                 raise UsageError(
                     "it returned an Answer, but the panel declares its confidence; "
                     "leave one of the two out"
                 )
             return Answer(returned, self.confidence)
-        if isinstance(returned, Answer):
-            return returned
+        if kind is Answer:
+            answer: Answer = returned
+            return answer
+        if issubclass(kind, Answer):
+            raise UsageError(
+                f"it returned {kind.__name__}, a subclass; return quorate.hub.Answer itself"
+            )
         raise UsageError(
-            f"it returned {type(returned).__name__}; return quorate.hub.Answer(payload, "
+            f"it returned {kind.__name__}; return quorate.hub.Answer(payload, "
             "confidence), or declare its confidence in the panel"
         )
 

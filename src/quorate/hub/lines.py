@@ -10,17 +10,19 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Final
 
 import orjson
 
 from quorate.core import limits
-from quorate.core.canonical import digest, parse
-from quorate.core.errors import UsageError
+from quorate.core.canonical import CanonicalError, digest, parse
+from quorate.core.errors import OperationalError, UsageError
 from quorate.ledger import Receipt
 
 _MEMBERS: Final = frozenset({"id", "input", "options"})
+_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,20 +39,35 @@ class _Ids:
     """Remembers ids in a temporary database, so that memory stays bounded."""
 
     def __init__(self) -> None:
-        self._db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
-        self._db.execute("PRAGMA synchronous=OFF")
-        self._db.execute("CREATE TABLE ids (id BLOB PRIMARY KEY, line INTEGER) WITHOUT ROWID")
-        self._db.execute("BEGIN")
+        with _temporary():
+            self._db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+            self._db.execute("PRAGMA synchronous=OFF")
+            self._db.execute("CREATE TABLE ids (id BLOB PRIMARY KEY, line INTEGER) WITHOUT ROWID")
+            self._db.execute("BEGIN")
 
     def first_line(self, id_: str, line: int) -> int:
         """The line on which the id was first seen; ``line`` itself if it is new."""
         key = hashlib.sha256(id_.encode()).digest()
-        self._db.execute("INSERT OR IGNORE INTO ids VALUES (?, ?)", (key, line))
-        found: int = self._db.execute("SELECT line FROM ids WHERE id = ?", (key,)).fetchone()[0]
+        with _temporary():
+            self._db.execute("INSERT OR IGNORE INTO ids VALUES (?, ?)", (key, line))
+            row = self._db.execute("SELECT line FROM ids WHERE id = ?", (key,)).fetchone()
+        found: int = row[0]
         return found
 
     def close(self) -> None:
         self._db.close()
+
+
+@contextmanager
+def _temporary() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise OperationalError(
+            f"the ids of the tasks cannot be kept in the temporary folder: {error}; it may be "
+            "full: make room there, or name another in the environment variable SQLITE_TMPDIR "
+            "or TMPDIR"
+        ) from error
 
 
 def read_tasks(file: BinaryIO, name: str) -> Iterator[Task]:
@@ -58,6 +75,7 @@ def read_tasks(file: BinaryIO, name: str) -> Iterator[Task]:
 
     Raises:
         UsageError: ``name:line:`` and what is wrong with that line.
+        OperationalError: the temporary folder is full.
     """
     ids = _Ids()
     try:
@@ -67,6 +85,8 @@ def read_tasks(file: BinaryIO, name: str) -> Iterator[Task]:
                 return
             if len(line) > limits.MAX_TASK_BYTES:
                 raise UsageError(f"{name}:{number}: longer than {limits.MAX_TASK_BYTES} bytes")
+            if number == 1:
+                line = line.removeprefix(_BYTE_ORDER_MARK)
             if not line.strip():
                 continue
             try:
@@ -89,7 +109,7 @@ def _count_from_one() -> Iterator[int]:
 
 
 def _task(line: bytes, number: int) -> Task:
-    members = parse(line)
+    members = _parsed(line)
     if not isinstance(members, dict):
         raise UsageError('a task is an object, such as {"id": "1", "input": …}')
     unknown = sorted(members.keys() - _MEMBERS)
@@ -101,9 +121,23 @@ def _task(line: bytes, number: int) -> Task:
     id_ = members["id"]
     if not isinstance(id_, str) or not 1 <= len(id_) <= limits.MAX_ID_LENGTH:
         raise UsageError(f"id is {id_!r}; give a text of 1 to {limits.MAX_ID_LENGTH} characters")
+    if "options" in members and members["options"] is None:
+        raise UsageError("options is null; give {}, or leave it out")
     if members.get("options", {}) != {}:
         raise UsageError("options is not empty, and no options are known")
     return Task(id_, members["input"], digest(members["input"]), number)
+
+
+def _parsed(line: bytes) -> Any:
+    try:
+        return parse(line)
+    except CanonicalError as error:
+        # What CPython says of integers it will not read is for programmers.
+        if "set_int_max_str_digits" not in str(error):
+            raise
+        raise UsageError(
+            "not JSON that can be read: a whole number of thousands of digits; write it as text"
+        ) from error
 
 
 def decision_line(receipt: Receipt) -> bytes:

@@ -26,16 +26,14 @@
 from __future__ import annotations
 
 import difflib
-import importlib
-import sys
+import re
 import tomllib
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from decimal import Decimal
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
+from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from pathlib import Path
-from types import ModuleType
-from typing import Annotated, Any, ClassVar, Final, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import (
     BaseModel,
@@ -53,6 +51,7 @@ from quorate.core import limits
 from quorate.core.errors import OperationalError, UsageError
 from quorate.core.exact import exact
 from quorate.core.quorum import heavy_voters
+from quorate.hub.beside import beside, resolve
 from quorate.hub.experts import Expert
 from quorate.hub.toml_lines import locate
 from quorate.ledger.entries import check_origin
@@ -60,9 +59,17 @@ from quorate.ledger.files import read_text
 from quorate.ledger.log import parse_url
 
 _MOST_SHOWN: Final = 80
+_SMALLEST: Final = Fraction(1, 10**307)
+_LARGEST: Final = 10**308
+_WITHOUT_QUOTES: Final = "a number; write it without quotes"
+_TOML_LINE: Final = re.compile(r" \(at line ([0-9]+), column [0-9]+\)$")
+_ENDLESS_NUMBER: Final = re.compile(r"[0-9][0-9_]{4000}")
+_BYTE_ORDER_MARK: Final = "\ufeff"
 
 
 def _number(value: object) -> Fraction:
+    if isinstance(value, str):
+        raise ValueError(_WITHOUT_QUOTES)  # noqa: TRY004 - pydantic reads only this one
     return exact(value)  # type: ignore[arg-type] # it refuses what is no number
 
 
@@ -75,6 +82,12 @@ class _Table(BaseModel):
     )
 
 
+def _whole(name: str) -> str:
+    if "\0" in name:
+        raise ValueError("no file name has a NUL character in it; take it out")
+    return name
+
+
 class LedgerTable(_Table):
     """``[ledger]``: where decisions are sealed, and by which key."""
 
@@ -85,9 +98,20 @@ class LedgerTable(_Table):
     @field_validator("url")
     @classmethod
     def _url(cls, url: str) -> str:
-        if parse_url(url) is None:
-            raise ValueError("memory: would be gone with the process; give sqlite:///file")
+        try:
+            path = parse_url(_whole(url))
+        except UsageError as error:
+            file = "ledger.db" if ":" in url or not url.isprintable() else url
+            # What parse_url offers besides is no use to a panel.
+            raise ValueError(f"no ledger url; give sqlite:///{file or 'ledger.db'}") from error
+        if path is None:
+            raise ValueError("memory: would be gone with the process; give sqlite:///ledger.db")
         return url
+
+    @field_validator("signer")
+    @classmethod
+    def _signer(cls, signer: str) -> str:
+        return _whole(signer)
 
     @field_validator("origin")
     @classmethod
@@ -146,6 +170,14 @@ class ExpertTable(_Table):
             "maximum": limits.MAX_TIMEOUT_SECONDS,
         },
     )
+
+    @field_validator("timeout")
+    @classmethod
+    def _timeout(cls, timeout: Fraction) -> Fraction:
+        if not float(timeout):
+            raise ValueError("too short a time to be told from 0 seconds")
+        return timeout
+
     max_cost: Exact | None = Field(
         None,
         ge=0,
@@ -237,6 +269,10 @@ class Panel:
         """Where the private key is."""
         return self.path.parent / self.table.ledger.signer
 
+    def importing(self) -> AbstractContextManager[None]:
+        """Let experts import modules beside the panel file, as they may while it runs."""
+        return beside(self.path.parent).importable()
+
     def notes(self) -> list[str]:
         """What a careful reader should know about this roster and quorum."""
         found = [
@@ -257,9 +293,9 @@ def _checked(path: Path) -> tuple[str, PanelTable]:
         table = PanelTable.model_validate(tomllib.loads(text, parse_float=Decimal))
     except ValidationError as error:
         raise PanelError(_problems(path, text, error)) from error
-    # The reader gives up on whole numbers of thousands of digits with a bare ValueError.
-    except ValueError as error:
-        raise PanelError([f"{path}: not TOML: {error}"]) from error
+    # The reader gives up on numbers out of all bounds with other errors than its own.
+    except (ValueError, InvalidOperation) as error:
+        raise PanelError([_not_toml(path, text, error)]) from error
     except RecursionError as error:
         raise PanelError([f"{path}: not TOML that can be read: nested too deep"]) from error
     problems = list(_repeated(path, text, table))
@@ -268,9 +304,21 @@ def _checked(path: Path) -> tuple[str, PanelTable]:
     return text, table
 
 
+def _not_toml(path: Path, text: str, error: Exception) -> str:
+    if not isinstance(error, tomllib.TOMLDecodeError):
+        endless = _ENDLESS_NUMBER.search(text)
+        line = text.count("\n", 0, endless.start()) + 1 if endless is not None else 1
+        return f"{path}:{line}: not TOML that can be read: a number has too many digits"
+    told = str(error)
+    found = _TOML_LINE.search(told)
+    line = int(found[1]) if found is not None else max(len(text.splitlines()), 1)
+    return f"{path}:{line}: not TOML: {told[:1].lower()}{told[1:]}"
+
+
 def _read(path: Path) -> str:
     try:
-        return read_text(path, "panel", limits.MAX_PANEL_BYTES)
+        # Some editors of Windows put a mark there, which says nothing of UTF-8.
+        return read_text(path, "panel", limits.MAX_PANEL_BYTES).removeprefix(_BYTE_ORDER_MARK)
     except OperationalError as error:
         raise OperationalError(f"{error}; 'quorate init' writes one") from error
     except UsageError as error:
@@ -298,16 +346,33 @@ def _words(detail: ErrorDetails) -> str:
         return "unknown key" + (f"; did you mean {near[0]!r}?" if near else "")
     if detail["type"] == "missing":
         return "is missing"
-    if name == "call" and detail["type"] == "string_pattern_mismatch":
-        return f"is {detail['input']!r}; give module:function, such as experts:length"
+    hint = _hint(name, detail["type"], detail["input"])
+    if hint is not None:
+        return f"is {hint}"
     message = detail["msg"].removeprefix("Value error, ")
     return f"is {_shown(detail['input'])}: {message[:1].lower()}{message[1:]}"
+
+
+def _hint(name: str, kind: str, value: object) -> str | None:
+    """What to say of the commonest slips, in words of a panel file."""
+    if name == "call" and kind == "string_pattern_mismatch":
+        return f"{value!r}; give module:function, such as experts:length"
+    if kind == "list_type" and isinstance(value, dict):
+        return f"one table; write [[{name}]], in double brackets, above each"
+    if kind == "model_type" and isinstance(value, list):
+        return f"a list of tables; write [{name}], in single brackets, and once"
+    if kind == "int_type" and isinstance(value, str):
+        return f"{_shown(value)}: {_WITHOUT_QUOTES}"
+    return None
 
 
 def _shown(value: object) -> str:
     """A value as its author may have written it, and not too long."""
     if isinstance(value, Fraction):
-        return f"{float(value):g}"
+        # A double cannot hold all that may be written.
+        if value == 0 or _SMALLEST < abs(value) < _LARGEST:
+            return f"{float(value):g}"
+        return f"{Decimal(value.numerator) / value.denominator:.6g}"
     text = str(value) if isinstance(value, Decimal) else repr(value)
     return text if len(text) <= _MOST_SHOWN else f"{text[: _MOST_SHOWN - 1]}…"
 
@@ -337,10 +402,11 @@ def _repeated(path: Path, text: str, table: PanelTable) -> Iterator[str]:
 
 def _experts(path: Path, text: str, table: PanelTable) -> tuple[Expert, ...]:
     experts, problems = [], []
-    with _importing_from(path.parent, {expert.call.partition(":")[0] for expert in table.experts}):
+    called = {expert.call.partition(":")[0] for expert in table.experts}
+    with beside(path.parent).importable(called):
         for number, expert in enumerate(table.experts):
             try:
-                function = _resolve(expert.call)
+                function = resolve(expert.call)
             except UsageError as error:
                 place = _place(path, text, ("experts", number, "call"))
                 problems.append(f"{place}: {error}")
@@ -358,51 +424,3 @@ def _experts(path: Path, text: str, table: PanelTable) -> tuple[Expert, ...]:
     if problems:
         raise PanelError(problems)
     return tuple(experts)
-
-
-@contextmanager
-def _importing_from(folder: Path, names: Iterable[str]) -> Iterator[None]:
-    """Let modules beside the panel file be found, before any other of the same name."""
-    place = folder.resolve()
-    hidden: dict[str, ModuleType] = {}
-    for top in {name.partition(".")[0] for name in names}:
-        # Another panel's module of that name, or the standard library's, may be loaded already.
-        if _is_beside(place, top) and not _comes_from(place, sys.modules.get(top)):
-            for name in [n for n in sys.modules if n == top or n.startswith(f"{top}.")]:
-                hidden[name] = sys.modules.pop(name)
-    sys.path.insert(0, str(place))
-    importlib.invalidate_caches()
-    try:
-        yield
-    finally:
-        sys.path.remove(str(place))
-        sys.modules.update(hidden)
-
-
-def _is_beside(folder: Path, name: str) -> bool:
-    return (folder / f"{name}.py").is_file() or (folder / name / "__init__.py").is_file()
-
-
-def _comes_from(folder: Path, module: ModuleType | None) -> bool:
-    file = getattr(module, "__file__", None)
-    return file is not None and folder in Path(file).resolve().parents
-
-
-def _resolve(call: str) -> Callable[[Any], Any]:
-    module_name, _, name = call.partition(":")
-    try:
-        module = importlib.import_module(module_name)
-    # Importing runs the module, and a module may raise anything.
-    except (Exception, SystemExit) as error:
-        raise UsageError(
-            f"{module_name!r} cannot be imported: {type(error).__name__}: {error}"
-        ) from error
-    function = getattr(module, name, None)
-    if function is None:
-        near = difflib.get_close_matches(name, [n for n in vars(module) if n[0] != "_"], n=1)
-        raise UsageError(
-            f"{module_name!r} has no {name!r}" + (f"; did you mean {near[0]!r}?" if near else "")
-        )
-    if not callable(function):
-        raise UsageError(f"{call} is {type(function).__name__}, which cannot be called")
-    return function  # type: ignore[no-any-return] # any callable will do

@@ -18,6 +18,7 @@ import itertools
 import os
 import stat
 import sys
+import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
@@ -27,13 +28,13 @@ from typing import Any, BinaryIO, Final
 from quorate.arbitration import Decision, UnderQuorum
 from quorate.arbitration.sealed import DECISION, REFUSAL, body_of, kind_of
 from quorate.core import limits
-from quorate.core.calls import Callee, in_thread
 from quorate.core.canonical import digest
 from quorate.core.errors import OperationalError, UsageError
 from quorate.hub import panel_record
 from quorate.hub.lines import Task, decision_line, read_tasks
 from quorate.hub.panel import Panel
 from quorate.hub.session import Session
+from quorate.hub.source import Source
 from quorate.ledger import Ledger, Receipt
 
 _WAITING_PER_RUNNING: Final = 4
@@ -110,6 +111,7 @@ class Run:
     _summary: RunSummary = field(default_factory=RunSummary)
     _total: int | None = None
     _panel_digest: str = ""
+    _taken: int = 0
 
     def execute(self) -> RunSummary:
         """Decide all tasks that have no decision yet, and write the lines that are missing.
@@ -119,7 +121,8 @@ class Run:
                 file; of a pipe, what comes before that line is), or ``out`` belongs to
                 other tasks or another ledger.
             StoreError: the ledger cannot be written; what was acknowledged stands.
-            OperationalError: a file cannot be read or written.
+            OperationalError: a file cannot be read or written; or an expert's code ended the
+                run before all tasks were decided.
         """
         with contextlib.ExitStack() as files:
             source = files.enter_context(_open_tasks(self.tasks))
@@ -132,10 +135,31 @@ class Run:
             if torn is not None:
                 tasks = itertools.chain([torn], tasks)
             self.ledger.append(panel_record.KIND, declared, key=f"panel:{self._panel_digest}")
-            _run_async(self._decide(tasks, sink))
+            files.enter_context(self.panel.importing())
+            if self.out == _DASH:
+                # What experts print must not come between decision lines.
+                files.enter_context(contextlib.redirect_stdout(sys.stderr))
+            self._work_off(tasks, sink)
             sink.finish()
         self._summary.size = len(self.ledger)
         return self._summary
+
+    def _work_off(self, tasks: Iterator[Task], sink: _Out) -> None:
+        """Decide, and see to it that no task that was read is left out without a word."""
+        try:
+            _run_async(self._decide(tasks, sink))
+        except (SystemExit, asyncio.CancelledError) as error:
+            # Code that an expert left running in our loop can end it so.
+            raise self._ended_early(type(error).__name__) from error
+        if self._summary.total != self._taken:
+            raise self._ended_early("no error")
+
+    def _ended_early(self, how: str) -> OperationalError:
+        return OperationalError(
+            f"the run ended early, by {how}: {self._summary.total} of {self._taken} tasks read "
+            "are decided; see to it that no expert exits the process or cancels what is not its "
+            "own, and run again to go on"
+        )
 
     def _precheck(self, source: BinaryIO) -> int | None:
         """Read all tasks once before deciding any, where the source can be read again."""
@@ -169,6 +193,7 @@ class Run:
             if line != sealed:
                 sink.take_off(line)
                 return task
+            self._taken += 1
             self._count(receipt, earlier=True)
         return None
 
@@ -176,12 +201,17 @@ class Run:
         """The decision on that task if it is sealed already.
 
         Raises:
-            UsageError: what is sealed under that id was about another input.
+            UsageError: what is sealed under that id was about another input, or is no decision.
         """
         receipt = self.ledger.by_key(_key(task))
         if receipt is not None:
             asked = {"id": task.id, "input_digest": task.input_digest}
-            if receipt.kind not in (DECISION, REFUSAL) or receipt.payload.get("task") != asked:
+            if receipt.kind not in (DECISION, REFUSAL) or not _has_line(receipt):
+                raise UsageError(
+                    f"{self.tasks}:{task.line}: entry {receipt.seq} of the ledger has the key "
+                    f"{_key(task)!r} and is no decision on a task; give the task a new id"
+                )
+            if receipt.payload["task"] != asked:
                 raise UsageError(
                     f"{self.tasks}:{task.line}: the task {task.id!r} was decided before on another "
                     f"input (entry {receipt.seq}); a decided task never changes, use a new id"
@@ -201,13 +231,14 @@ class Run:
 
     async def _decide(self, tasks: Iterator[Task], sink: _Out) -> None:
         """Keep the window full, and seal what is done at its head, in task order."""
-        source = _Source(tasks, blocking=self._total is None)
+        source = Source(tasks, blocking=self._total is None)
         running = asyncio.Semaphore(self.panel.table.run.concurrency)
         most = self.panel.table.run.concurrency * _WAITING_PER_RUNNING
         window: deque[_Waiting] = deque()
         try:
             while True:
                 while len(window) < most and (task := source.take()) is not None:
+                    self._taken += 1
                     window.append(self._begin(task, running))
                 group = _done_at_head(window)
                 if group:
@@ -250,15 +281,37 @@ class Run:
         return kind_of(outcome), body
 
     async def _seal(self, group: list[_Waiting], sink: _Out) -> None:
-        fresh = [(w.task, w.verdict.result()) for w in group if w.verdict is not None]
-        items = [(kind, body, task.id, _key(task)) for task, (kind, body) in fresh]
-        sealed = iter(await asyncio.to_thread(self.ledger.append_all, items))
-        receipts = [
-            (w.receipt, True) if w.receipt is not None else (next(sealed), False) for w in group
-        ]
+        fresh = [(w.task, *w.verdict.result()) for w in group if w.verdict is not None]
+        sealed = iter(await asyncio.to_thread(self._append, fresh))
+        receipts = [(w.receipt, True) if w.receipt is not None else next(sealed) for w in group]
         sink.write(b"".join(decision_line(receipt) for receipt, _ in receipts))
         for receipt, earlier in receipts:
             self._count(receipt, earlier=earlier)
+
+    def _append(self, fresh: list[tuple[Task, str, dict[str, Any]]]) -> list[tuple[Receipt, bool]]:
+        """Seal verdicts; what another run sealed meanwhile, perhaps otherwise, stands.
+
+        Returns:
+            The receipt for each, and whether it is the other's.
+        """
+        others: dict[str, Receipt] = {}
+        while True:
+            items = [(k, b, t.id, _key(t)) for t, k, b in fresh if t.id not in others]
+            try:
+                own = iter(self.ledger.append_all(items))
+            except UsageError:
+                missing = [task for task, _, _ in fresh if task.id not in others]
+                found = {task.id: self._sealed(task) for task in missing}
+                adopted = {id_: receipt for id_, receipt in found.items() if receipt is not None}
+                # So each turn has fewer to seal than the one before.
+                if not adopted:
+                    raise
+                others |= adopted
+            else:
+                return [
+                    (others[task.id], True) if task.id in others else (next(own), False)
+                    for task, _, _ in fresh
+                ]
 
 
 _abandoned: Final[list[asyncio.Runner]] = []
@@ -270,11 +323,21 @@ def _run_async(main: Coroutine[Any, Any, None]) -> None:
     try:
         runner.run(main)
     finally:
-        if runner.run(_all_stopped()):
+        if _stop(runner):
             runner.close()
         else:
             # Closing waits too. Kept, for what is collected while it runs complains.
             _abandoned.append(runner)
+
+
+def _stop(runner: asyncio.Runner) -> bool:
+    """Stop what else runs in the loop; say whether all of it ended soon."""
+    deadline = time.monotonic() + _STOP_SECONDS
+    while time.monotonic() < deadline:
+        # A task that exits stops the loop, and is one fewer; and this one can be cancelled too.
+        with contextlib.suppress(SystemExit, asyncio.CancelledError):
+            return runner.run(_all_stopped())
+    return False
 
 
 async def _all_stopped() -> bool:
@@ -296,53 +359,17 @@ def _done_at_head(window: deque[_Waiting]) -> list[_Waiting]:
     return group
 
 
-class _Source:
-    """Tasks one by one. Standard input is read in a thread, for it may keep us waiting."""
-
-    def __init__(self, tasks: Iterator[Task], *, blocking: bool) -> None:
-        self._tasks = tasks
-        self._reader = Callee("tasks", lambda _: next(tasks, None)) if blocking else None
-        self._reading: asyncio.Future[Task | None] | None = None
-        self._ended = False
-        self._error: UsageError | None = None
-
-    def take(self) -> Task | None:
-        """The next task if it is there now; ``None`` if not, or if there are no more."""
-        if self._ended:
-            return None
-        task = None
-        try:
-            if self._reader is None:
-                task = next(self._tasks, None)
-            elif self._reading is not None and self._reading.done():
-                task, self._reading = self._reading.result(), None
-            else:
-                return None
-        except UsageError as error:
-            self._error = error
-        self._ended = task is None
-        return task
-
-    def raise_error(self) -> None:
-        """Raise what was wrong with the line after the last task, if anything was.
-
-        Raises:
-            UsageError: as :func:`~quorate.hub.lines.read_tasks`.
-        """
-        if self._error is not None:
-            raise self._error
-
-    def pending(self, *, wanted: bool) -> set[asyncio.Future[Any]]:
-        """What to wait for until the next task is there; empty if none will come."""
-        if self._reader is None or self._ended:
-            return set()
-        if self._reading is None and wanted:
-            self._reading = asyncio.ensure_future(in_thread(self._reader, None))
-        return set() if self._reading is None else {self._reading}
-
-
 def _key(task: Task) -> str:
     return f"task:{task.id}"
+
+
+def _has_line(receipt: Receipt) -> bool:
+    """Whether a decision line can be made of it; whoever has the key can seal anything."""
+    try:
+        decision_line(receipt)
+    except (KeyError, IndexError, TypeError):
+        return False
+    return True
 
 
 @contextlib.contextmanager
@@ -418,6 +445,9 @@ class _Out:
 @contextlib.contextmanager
 def _open_out(name: str) -> Iterator[_Out]:
     if name == _DASH:
+        # It is missing where the process was started with it closed.
+        if sys.stdout is None:
+            raise OperationalError("standard output is closed; name a file for the decisions")
         yield _Out(name, sys.stdout.fileno())
         return
     flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC

@@ -77,6 +77,7 @@ def _result(expert: Expert, outcome: Outcome, most: int) -> Proposal | Absence:
     """Read an outcome; a payload of over ``most`` bytes could make the verdict unsealable."""
     if outcome.reason is not None:
         return Absence(expert.id, expert.weight, outcome.reason, outcome.detail)
+    # Looking at a foreign object may run foreign code, which may raise SystemExit too.
     try:
         answer = expert.read(outcome.value)
         proposal = Proposal(
@@ -85,13 +86,10 @@ def _result(expert: Expert, outcome: Outcome, most: int) -> Proposal | Absence:
         if most < limits.MAX_PAYLOAD_BYTES and len(canonical(proposal.payload)) > most:
             size = f"the payload is larger than {most} bytes, the share of one in this roster"
             return Absence(expert.id, expert.weight, "void", size)
-    except (MisbehaviourError, UsageError) as error:
-        return Absence(expert.id, expert.weight, "void", shortened(str(error)))
-    # Looking at a foreign object runs foreign code, if only to show it in a message.
-    except Exception as error:  # noqa: BLE001
-        detail = f"what it answered cannot be read: {type(error).__name__}"
-        return Absence(expert.id, expert.weight, "void", shortened(detail))
-    if not expert.within_budget(proposal.exact_cost):
+        affordable = expert.within_budget(proposal.exact_cost)
+    except BaseException as error:  # noqa: BLE001
+        return Absence(expert.id, expert.weight, "void", _why_void(error))
+    if not affordable:
         return Absence(
             expert.id,
             expert.weight,
@@ -99,3 +97,13 @@ def _result(expert: Expert, outcome: Outcome, most: int) -> Proposal | Absence:
             f"it cost {float(proposal.exact_cost):g}, at most {float(expert.max_cost or 0):g}",
         )
     return proposal
+
+
+def _why_void(error: BaseException) -> str:
+    """Say why an answer is void; the error itself may be foreign, and fail at being shown."""
+    try:
+        if isinstance(error, MisbehaviourError | UsageError):
+            return shortened(str(error))
+        return shortened(f"what it answered cannot be read: {type(error).__name__}")
+    except BaseException:  # noqa: BLE001
+        return "what it answered cannot be read"

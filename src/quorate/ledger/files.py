@@ -39,7 +39,7 @@ def read_start(path: str | Path, most: int) -> bytes:
         ValueError: ``path`` can name no file.
     """
     # Without waiting: opening a pipe would last until somebody writes to it.
-    with open(path, "rb", opener=_without_waiting) as file:  # noqa: PTH123 - Path has no opener
+    with open(path, "rb", opener=_without_waiting) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError(0, "it is no regular file", str(path))
         return file.read(most)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from quorate.core import limits
 from quorate.core.calls import Callee
@@ -18,6 +18,10 @@ from quorate.core.canonical import CanonicalError, digest
 from quorate.core.errors import UsageError, UsageTypeError
 from quorate.core.text import shortened
 from quorate.routing.rules import Key
+
+_MOST_BITS_SHOWN: Final = 256
+# Asked by way of the class itself, a metaclass could answer in any way.
+_NAME_OF_TYPE: Final = type.__dict__["__name__"]
 
 Proposal = dict[str, Any]
 """``{"key": Key}`` or ``{"void": JSON scalar}``."""
@@ -35,7 +39,7 @@ def check_id(value: object, name: str) -> str:
         UsageError: empty, too long, or no Unicode text (a lone surrogate).
     """
     if type(value) is not str:
-        raise UsageTypeError(f"{name} is {value!r} ({type(value).__name__}); give a str")
+        raise UsageTypeError(f"{name} is {_shown(value)} ({type(value).__name__}); give a str")
     if not 1 <= len(value) <= limits.MAX_ID_LENGTH:
         raise UsageError(f"{name} has {len(value)} characters; give 1 to {limits.MAX_ID_LENGTH}")
     if not value.isascii() and not _is_unicode(value):
@@ -53,12 +57,14 @@ def check_key(value: object) -> Key:
     """
     if type(value) is int:
         if abs(value) > limits.MAX_SAFE_INTEGER:
-            raise UsageError(f"the expert key {value} is beyond ±(2^53-1); give it as a str")
+            raise UsageError(
+                f"the expert key {_shown(value)} is beyond ±(2^53-1); give it as a str"
+            )
         return value
     if type(value) is str:
         return check_id(value, "an expert key")
     raise UsageTypeError(
-        f"the expert key {value!r} is a {type(value).__name__}; give a str or an int"
+        f"the expert key {_shown(value)} is a {type(value).__name__}; give a str or an int"
     )
 
 
@@ -106,7 +112,8 @@ def read_answer(answer: object) -> Proposal:
         return _from_exact(answer)
     if answer is None or kind is bool:
         return {"void": answer}
-    # Whatever the answer does when it is looked at, it does on its replica's account.
+    # Whatever the answer does when it is looked at, it does on its replica's account. An exit
+    # let through would end the loop, and the rounds of all others with it.
     try:
         if isinstance(answer, str):
             return _from_exact(str.__str__(answer))
@@ -116,7 +123,7 @@ def read_answer(answer: object) -> Proposal:
         if "bool" not in str(getattr(answer, "dtype", "")):
             number = operator.index(answer)  # type: ignore[arg-type]
             return _from_exact(int.__add__(number, 0))
-    except Exception:  # noqa: BLE001, S110 - falls to the void vote below
+    except BaseException:  # noqa: BLE001, S110 - falls to the void vote below
         pass
     return {"void": _shown(answer)}
 
@@ -129,12 +136,16 @@ def _from_exact(answer: Any) -> Proposal:
 
 
 def _shown(answer: object) -> str:
+    """Show any object, whatever it does when it is looked at; huge integers by their size."""
+    if type(answer) is int and answer.bit_length() > _MOST_BITS_SHOWN:
+        return f"(an integer of {answer.bit_length()} bits)"
     try:
-        text = repr(answer)[: 2 * limits.MAX_DETAIL_LENGTH]
-    # An answer of foreign code may fail even at being shown.
-    except Exception:  # noqa: BLE001
-        text = f"(a {type(answer).__name__} that cannot be shown)"
-    return shortened(text)
+        # Its text may be a str of its own kind, with methods of its own.
+        return shortened(str.__getitem__(repr(answer), slice(2 * limits.MAX_DETAIL_LENGTH)))
+    # An answer of foreign code may fail even at being shown, and at naming its type.
+    except BaseException:  # noqa: BLE001
+        name = _NAME_OF_TYPE.__get__(type(answer))
+        return shortened(f"(a {name} that cannot be shown)")
 
 
 def _is_unicode(text: str) -> bool:

@@ -10,11 +10,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from quorate.cli.demo.picture import render, save_picture
+from quorate.cli.demo.picture import check_picture, render, save_picture
 from quorate.cli.shown import progress
 from quorate.core.errors import OperationalError
 
-__all__ = ["render", "run_demo", "save_picture"]
+__all__ = ["check_picture", "render", "run_demo", "save_picture"]
 
 
 def run_demo(folder: Path | None = None) -> dict[str, Any]:

@@ -138,8 +138,8 @@ def scenarios() -> tuple[Scenario, ...]:
         Scenario(
             "two-lie-one-down",
             "two lie, one is down",
-            f"{both}, {third} is down: the four honest are too few for a quorum, so all "
-            "that would be right is refused, not guessed.",
+            f"{both}, {third} is down. Here refusing is the point: the four honest are too "
+            "few for a quorum, so all that would be right is refused, not guessed.",
             (first, second),
             (third,),
         ),

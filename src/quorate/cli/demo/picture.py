@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -38,6 +39,31 @@ def render(report: Mapping[str, Any], console: Console | None = None) -> None:
     # Commands are for copying: if they are too long, the terminal breaks them, not we.
     for line in _ending(report):
         console.print(line, soft_wrap=True)
+
+
+def check_picture(path: Path, made: Path | None = None) -> None:
+    """Refuse a place for a picture where none can be written, before all the work.
+
+    Args:
+        path: where the picture is to go.
+        made: a folder that will be there by then.
+
+    Raises:
+        OperationalError: the folder is not there or not to be written to, or a folder is
+            there by that name.
+    """
+    folder = path.parent
+    if made is not None and folder.resolve() == made.resolve() and not folder.exists():
+        return
+    if path.is_dir():
+        why = "it is a folder"
+    elif not folder.is_dir():
+        why = f"there is no folder {folder}"
+    elif not os.access(path if path.exists() else folder, os.W_OK):
+        why = "you may not write there"
+    else:
+        return
+    raise OperationalError(f"the picture {path} cannot be written: {why}; name another file")
 
 
 def save_picture(report: Mapping[str, Any], path: Path) -> None:
@@ -112,17 +138,23 @@ def _cells(words: str, figures: Mapping[str, Any], *, ours: bool) -> Iterator[Te
 
 
 def _notes(report: Mapping[str, Any]) -> Iterator[Text]:
-    best, seed = report["best_single"], report["data"]["seed"]
+    best, data = report["best_single"], report["data"]
     hit = [n for n, run in enumerate(report["scenarios"], start=1) if best in _struck(run)]
     if hit:
         luck = f"It is {best}, and it was struck in run {' and '.join(map(str, hit))}."
     else:
         luck = f"It is {best}, which the draw spared: luck that a single model cannot count on."
-    folds = report["data"]["folds"]
     yield Text(
         f"* most wrong answers over every draw of who lies and who is down. The draw shown was "
-        f"made by seed {seed} before any training; the best single model was chosen on the "
-        f"training part alone, by {folds}-fold cross-validation. {luck}",
+        f"made by seed {data['seed']} before any training; the best single model was chosen on the "
+        f"training part alone, by {data['folds']}-fold cross-validation. {luck}",
+        style="dim",
+    )
+    last = report["scenarios"][-1]["methods"]["quorate"]
+    yield Text(
+        f"In run {len(report['scenarios'])} refusing is the point: four honest of seven are no "
+        f"quorum, so {last['refused']} of {data['held_out']} patients are left to a doctor, not "
+        f"to a guess. The {last['wrong']} wrong commits are failures.",
         style="dim",
     )
     yield Text(

@@ -2,7 +2,9 @@
 
 An expert is a function, plain or async: it takes a task's input and returns an
 Answer(payload, confidence). The payload is any JSON value; answers that are the same
-JSON count as the same answer.
+JSON count as the same answer. An async expert must not block: it would hold up all
+others. Work that blocks, or computes for long, belongs into a plain function, which is
+given a thread of its own.
 """
 
 import re
@@ -33,7 +35,7 @@ def links(message):
 
 
 async def sender(message):
-    """Who sent it; async, as an expert that asks a service would be."""
+    """Who sent it; async, as an expert that asks a service would be: it awaits, it never blocks."""
     known = message["from"].endswith("@example.com")
     return Answer("ham", 0.9) if known else Answer("spam", 0.6)
 
