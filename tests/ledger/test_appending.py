@@ -316,7 +316,8 @@ def test_missing(tmp_path):
     with pytest.raises(StoreError, match=r"there is no ledger at .*none\.db"):
         Ledger.open(f"sqlite:///{tmp_path / 'none.db'}")
     assert list(tmp_path.iterdir()) == []
-    assert rows(ledger_of(0)) == []
+    with ledger_of(0) as ledger:
+        assert rows(ledger) == []
 
 
 def test_the_border_of_salt_and_body_cannot_be_moved():
