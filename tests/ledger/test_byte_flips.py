@@ -4,6 +4,9 @@
 
 import random
 import sqlite3
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from ledger_tools import COSIGNER, KEY, MAC, ORIGIN, ledger_of, sql
@@ -183,3 +186,54 @@ def test_an_origin_of_another_type(tmp_path, value):
         pass
     without_types(path, f"UPDATE log SET origin = {value}")
     assert outcome_of(path) is None
+
+
+def endless_index(path):
+    """Put a tree of pages into the index of kinds in which each leads 200 times to the next."""
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA journal_mode=DELETE")
+        [(root,)] = db.execute("SELECT rootpage FROM sqlite_master WHERE name = 'entries_kind'")
+        [(size,)] = db.execute("PRAGMA page_size")
+    db.close()
+    raw = bytearray(path.read_bytes())
+    count = len(raw) // size
+    # SQLite's file format: a record ("note", 1) in a cell behind the number of the child page.
+    record = bytes([3, 13 + 2 * len("note"), 1]) + b"note" + bytes([1])
+
+    def page(child):
+        cell = child.to_bytes(4, "big") + bytes([len(record)]) + record
+        start = size - 200 * len(cell)
+        header = bytes([2, 0, 0, 0, 200]) + start.to_bytes(2, "big") + b"\0"
+        places = b"".join((start + n * len(cell)).to_bytes(2, "big") for n in range(200))
+        body = header + child.to_bytes(4, "big") + places
+        return body + bytes(start - len(body)) + 200 * cell
+
+    leaf = bytes(raw[(root - 1) * size : root * size])
+    raw[(root - 1) * size : root * size] = page(count + 1)
+    for level in range(1, 9):
+        raw += page(count + level + 1)
+    raw += leaf
+    raw[28:32] = (count + 9).to_bytes(4, "big")
+    path.write_bytes(raw)
+
+
+def test_an_index_without_an_end_is_found_out_and_not_walked(tmp_path):
+    path = tmp_path / "ledger.db"
+    ledger_of(3, url=f"sqlite:///{path}").close()
+    endless_index(path)
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); from ledger_tools import POLICY\n"
+        "from quorate.ledger import verify\n"
+        "from quorate.core.errors import VerificationError\n"
+        "try: verify(sys.argv[2], policy=POLICY)\n"
+        "except VerificationError as error: print(error.rule)"
+    )
+    # Walked, it would take longer than the universe is old: 200 to the ninth power rows.
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(Path(__file__).parent), str(path)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("store\n", "")

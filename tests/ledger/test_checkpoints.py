@@ -5,7 +5,7 @@ import hashlib
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from ledger_tools import COSIGNER, KEY, MAC, ORIGIN, POLICY, STRANGER, ledger_of
 
@@ -186,6 +186,7 @@ def test_no_mangled_note_ends_in_another_error(data):
 
 
 @given(st.text(st.characters(), max_size=200))
+@example("\ud800")
 def test_no_text_ends_in_another_error(note):
     refused(note)
 

@@ -1,6 +1,7 @@
 """Pull the plug between any two steps of a write: what was acknowledged is there."""
 
 import json
+import sqlite3
 import subprocess
 import sys
 from itertools import chain
@@ -133,3 +134,13 @@ def test_a_commit_waits_for_the_disk(tmp_path):
         assert sql(ledger, "PRAGMA fullfsync") == [(1,)]
     # The file itself says that it is written ahead.
     assert (tmp_path / "l.db").read_bytes()[18:20] == b"\x02\x02"
+
+
+def test_a_ledger_taken_off_its_write_ahead_log_gets_it_back(tmp_path):
+    url = f"sqlite:///{tmp_path}/ledger.db"
+    ledger_of(1, url=url).close()
+    other = sqlite3.connect(tmp_path / "ledger.db")
+    assert other.execute("PRAGMA journal_mode=DELETE").fetchone() == ("delete",)
+    other.close()
+    with Ledger.open(url, signer=KEY) as ledger:
+        assert sql(ledger, "PRAGMA journal_mode") == [(b"wal",)]

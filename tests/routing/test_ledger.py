@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from quorate.core.canonical import digest
 from quorate.core.errors import MisbehaviourError, StoreError, UsageError, VerificationError
 from quorate.routing import Absentee, BFTLedger
 from quorate.routing.sealed import body_of, replay
@@ -223,11 +224,29 @@ ANSWERS = st.sampled_from(
 )
 
 
+def counted(body):
+    """The verdict of a sealed round, counted by hand from its votes."""
+    chosen = {vote["replica"]: vote.get("key") for vote in body["votes"]}
+    void = sorted(r for r, key in chosen.items() if key not in body["experts"])
+    counts = {key: list(chosen.values()).count(key) for key in body["experts"]}
+    key = next((key for key, count in counts.items() if count >= body["quorum"]), None)
+    return {
+        "consensus": key is not None,
+        "key": key,
+        "agreed_hash": None if key is None else digest({"key": key}),
+        "votes": max(counts.values()),
+        "dissenting": sorted(r for r, k in chosen.items() if key is not None and k != key),
+        "void": void,
+        "equivocating": sorted(each["replica"] for each in body["equivocations"]),
+    }
+
+
 @given(st.integers(1, 7), st.data())
-def test_every_sealed_round_replays(n, data):
+def test_every_sealed_round_says_what_its_votes_say_and_replays(n, data):
     roster = [f"r{i}" for i in range(n)]
     casts = st.tuples(st.sampled_from(roster), ANSWERS)
     body = sealed(data.draw(st.lists(casts, max_size=2 * n + 2)), roster)
+    assert body["verdict"] == counted(body)
     replay("routing", body)
 
 
