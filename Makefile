@@ -7,24 +7,33 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input -qq
 
-# One stamp per lock file. dev.lock holds all of demo.lock, at the same versions.
+# One stamp per lock file. dev.lock holds all of demo.lock, at the same versions, and
+# adapters.lock adds to it what experts elsewhere are reached through.
 DEMO := $(VENV)/.demo
 DEV := $(VENV)/.dev
+ADAPTERS := $(VENV)/.adapters
+CLIENTS := openai a2a-sdk mcp httpx2 httpx
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench lock clean
+.PHONY: help demo test test-adapters lint bench lock clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
 help: ## print this list
 	@echo "usage: make TARGET"
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST)
 
 demo: $(DEMO) ## run the panel with liars in it on real cases, then verify its ledger
 	@$(BIN)/quorate demo
 
 test: $(DEV) ## run the test suite
 	@$(BIN)/python -m pytest
+
+# Without these libraries the same tests are skipped by `make test`; here none may be.
+test-adapters: $(ADAPTERS) ## test experts behind OpenAI's API, A2A and MCP, with real peers
+	@$(BIN)/python -c 'from importlib.metadata import version as v; \
+		print("with", *(f"{name} {v(name)}" for name in "$(CLIENTS)".split()), sep="  ")'
+	@QUORATE_ALL_ADAPTERS=1 $(BIN)/python -m pytest tests/adapters
 
 lint: $(DEV) ## check style, types and layers
 	@$(BIN)/ruff check
@@ -44,6 +53,8 @@ lock: ## resolve the dependencies again (needs uv on PATH)
 	$(COMPILE) --extra demo --extra build --extra dev -o requirements/dev.lock
 	$(COMPILE) --extra demo --extra build -c requirements/dev.lock --no-annotate -o requirements/demo.lock
 	$(COMPILE) -c requirements/dev.lock --no-annotate -o requirements/base.lock
+	$(COMPILE) --extra adapters --extra peers -c requirements/dev.lock --no-annotate \
+		-o requirements/adapters.lock
 
 clean: ## remove the environment, caches and measurements
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
@@ -60,3 +71,8 @@ $(DEMO) $(DEV): $(VENV)/.%: requirements/%.lock pyproject.toml
 	@$(PIP) install --require-hashes -r requirements/$*.lock
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $(DEMO) $@
+
+$(ADAPTERS): requirements/adapters.lock $(DEV)
+	@echo "adding requirements/adapters.lock to $(VENV) ..."
+	@$(PIP) install --require-hashes -r $<
+	@touch $@

@@ -16,7 +16,16 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from benchmarks import durable, imports, machine, routing, sealing
+from benchmarks import (
+    arbitration,
+    dispatching,
+    durable,
+    imports,
+    machine,
+    routing,
+    runoff,
+    sealing,
+)
 from benchmarks.measure import Figure, Settings, Spread, Step
 
 _HERE: Final = Path(__file__).parent
@@ -34,7 +43,15 @@ def main() -> int:
         figures = _run(
             [
                 step
-                for module in (durable, sealing, routing, imports)
+                for module in (
+                    durable,
+                    sealing,
+                    routing,
+                    arbitration,
+                    runoff,
+                    dispatching,
+                    imports,
+                )
                 for step in module.steps(settings)
             ]
         )

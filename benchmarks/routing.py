@@ -1,4 +1,4 @@
-"""Deciding: the router beside a bare fan-out, the arbiter beside a fold in floats."""
+"""Routing: the router beside a bare fan-out."""
 
 from __future__ import annotations
 
@@ -10,22 +10,19 @@ from typing import Any, Final
 import orjson
 
 from benchmarks.cases import routing_input
-from benchmarks.measure import Aim, Figure, Settings, Step, Subject, rate_of, side_by_side
-from quorate.arbitration import Proposal, WeightedQuorumArbiter
+from benchmarks.measure import Aim, Figure, Settings, Step, Subject, side_by_side
 from quorate.routing import BFTRouter
 
 ROUTING: Final = "routing"
-ARBITRATION: Final = "arbitration"
 
 _EXPERTS: Final = (1, 2, 3)
 
 
 def steps(settings: Settings) -> list[Step]:
-    """The router with four and seven replicas, then the arbiter."""
+    """The router with four and seven replicas."""
     return [
         Step("routing, 4 replicas", lambda: _routing(settings, 4)),
         Step("routing, 7 replicas", lambda: _routing(settings, 7)),
-        Step("arbitration", lambda: _arbitration(settings)),
     ]
 
 
@@ -90,51 +87,3 @@ def _looped(count: int, once: Callable[[], Awaitable[object]]) -> Subject:
         return count / (loop.time() - started)
 
     return lambda: asyncio.run(turn())
-
-
-def _arbitration(settings: Settings) -> list[Figure]:
-    count = settings.units(1000)
-    answers = [
-        (f"expert-{i}", "yes" if i < 6 else "no", 0.5 + i / 20, 0.1 + i / 50) for i in range(7)
-    ]
-    proposals = [Proposal(*answer) for answer in answers]
-    arbiter = WeightedQuorumArbiter()
-
-    def exact() -> None:
-        for _ in range(count):
-            arbiter.arbitrate(proposals)
-
-    def from_scratch() -> None:
-        for _ in range(count):
-            arbiter.arbitrate([Proposal(*answer) for answer in answers])
-
-    def in_floats() -> None:
-        for _ in range(count):
-            votes: dict[str, float] = {}
-            for _, payload, confidence, weight in answers:
-                votes[payload] = votes.get(payload, 0.0) + confidence * weight
-            max(votes, key=votes.__getitem__)
-
-    floats = "sums of floats, unchecked"
-    turns = side_by_side(
-        {
-            "arbitrate": lambda: rate_of(count, exact),
-            "with proposals": lambda: rate_of(count, from_scratch),
-            floats: lambda: rate_of(count, in_floats),
-        },
-        settings.turns,
-    )
-    return [
-        turns.compare(
-            name,
-            floats,
-            subject=ARBITRATION,
-            unit="decisions/s",
-            title=title,
-            note="exact rationals, digests, one total order" if name == "arbitrate" else "",
-        )
-        for name, title in (
-            ("arbitrate", "7 proposals"),
-            ("with proposals", "7 proposals, made and checked each time"),
-        )
-    ]

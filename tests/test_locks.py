@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-NAMES = ("base", "demo", "dev")
+NAMES = ("base", "demo", "dev", "adapters")
 
 
 def text(name: str) -> str:
@@ -35,9 +35,19 @@ def test_every_requirement_is_pinned_and_hashed(name: str) -> None:
         assert "--hash=sha256:" in rest, requirement
 
 
-@pytest.mark.parametrize(("small", "large"), [("base", "demo"), ("demo", "dev")])
+@pytest.mark.parametrize(
+    ("small", "large"), [("base", "demo"), ("demo", "dev"), ("base", "adapters")]
+)
 def test_each_lock_holds_the_one_below_it(small: str, large: str) -> None:
     assert pins(small).keys() <= pins(large).keys()
+
+
+def test_the_adapters_go_on_top_of_the_rest() -> None:
+    versions = {pin.split("==")[0]: set() for pin in pins("dev")}
+    for pin in pins("dev"):
+        versions[pin.split("==")[0]].add(pin)
+    for pin in pins("adapters"):
+        assert pin in versions.get(pin.split("==")[0], {pin}), pin
 
 
 def test_locks_follow_pyproject() -> None:
@@ -47,7 +57,9 @@ def test_locks_follow_pyproject() -> None:
         "base": project["dependencies"],
         "demo": extras["demo"] + extras["build"],
         "dev": extras["dev"],
+        "adapters": [*extras["http"], *extras["llm"], *extras["a2a"], *extras["mcp"]]
+        + extras["peers"],
     }
     for name, requirements in wanted.items():
         locked = {pin.split("==")[0] for pin in pins(name)}
-        assert {re.split(r"[<>=!~ ]", r)[0] for r in requirements} <= locked
+        assert {re.split(r"[\[<>=!~ ]", r)[0] for r in requirements} <= locked

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from quorate.arbitration import Absence, Arbiter, Decision, Proposal, UnderQuorum
     from quorate.core.errors import NoQuorum, QuorateError
     from quorate.core.quorum import Quorum, quorum_size, tolerated_faults
+    from quorate.hub import Hub
     from quorate.ledger import Ledger, Receipt, verify
     from quorate.routing import BFTLedger, BFTRouter, NoConsensusError, RoutingDecision
 
@@ -23,6 +24,7 @@ _HOMES = {
     "BFTLedger": "quorate.routing",
     "BFTRouter": "quorate.routing",
     "Decision": "quorate.arbitration",
+    "Hub": "quorate.hub",
     "Ledger": "quorate.ledger",
     "NoConsensusError": "quorate.routing",
     "NoQuorum": "quorate.core.errors",
@@ -43,6 +45,7 @@ __all__ = [
     "BFTLedger",
     "BFTRouter",
     "Decision",
+    "Hub",
     "Ledger",
     "NoConsensusError",
     "NoQuorum",

@@ -121,11 +121,13 @@ def test_the_quorum_is_shown_as_given(given, shown):
 
 
 def test_protocols_are_declared_and_known():
-    with pytest.raises(UsageError, match="'ranked-runoff'; there is: weighted-quorum"):
-        Arbiter(protocol="ranked-runoff")
+    known = "first-to-quorum, ranked-runoff, synthesis, weighted-quorum"
+    for unknown in ("fallback", "borda"):
+        with pytest.raises(UsageError, match=f"'{unknown}'; there is: {known}"):
+            Arbiter(protocol=unknown)
     with pytest.raises(UsageTypeError):
         Arbiter(protocol=None)
-    with pytest.raises(UsageError, match="no option early"):
+    with pytest.raises(UsageError, match="no option early; it has: quorum, normalize"):
         Arbiter(early="fast")
     assert repr(Arbiter()) == "Arbiter(protocol='weighted-quorum', quorum=0.66)"
     assert Arbiter().rule == WeightedQuorumArbiter.rule == "weighted-quorum/1"

@@ -133,8 +133,8 @@ def test_run_tells_what_it_did(here, quorate):
     assert (code, err) == (0, "")
     assert summary.pop("seconds") >= 0
     assert summary == {
-        "tasks": 8, "committed": 6, "refused": 2, "earlier": 8, "other_panel": 0,
-        "entries": 9, "out": "new.jsonl",
+        "tasks": 8, "committed": 6, "refused": 2, "shadow_refused": 0, "earlier": 8,
+        "other_panel": 0, "entries": 9, "out": "new.jsonl",
     }  # fmt: skip
 
 
@@ -180,7 +180,7 @@ def test_run_with_a_typo_in_the_panel_names_line_and_key(here, quorate):
     code, out, err = quorate(*arguments)
     assert (code, out) == (2, "")
     assert err == (
-        "error: quorate.toml:22: experts[0].timeuot: unknown key; did you mean 'timeout'?\n"
+        "error: quorate.toml:26: experts[0].timeuot: unknown key; did you mean 'timeout'?\n"
     )
     code, out, err = quorate(*arguments, "--json")
     assert (code, err) == (2, "")
@@ -570,14 +570,16 @@ def test_version_and_help(quorate):
     assert quorate("--version") == (0, f"quorate {package.__version__}\n", "")
     code, out, _ = quorate("--help")
     assert code == 0
-    for command in ("init", "demo", "run", "explain", "verify", "ledger", "keys"):
+    for command in (
+        "init", "demo", "run", "explain", "trace", "outcome", "tune", "verify", "ledger", "keys",
+    ):  # fmt: skip
         assert command in out
     assert re.search(r"Exit codes: 0 done", out)
 
 
 @pytest.mark.parametrize(
-    "command", ["init", "demo", "run", "explain", "verify", "ledger ls", "ledger show",
-                "ledger checkpoint", "keys new", "keys show"],
+    "command", ["init", "demo", "run", "explain", "trace", "outcome", "tune", "verify",
+                "ledger ls", "ledger show", "ledger checkpoint", "keys new", "keys show"],
 )  # fmt: skip
 def test_every_command_has_help_and_json(quorate, command):
     code, out, _ = quorate(*command.split(), "--help")
@@ -591,7 +593,7 @@ def test_every_command_has_help_and_json(quorate, command):
         (["rnu"], "No such command 'rnu'"),
         (["ledger", "lss"], "No such command 'lss'"),
         (["run", "--strcit", "p", "t", "-o", "x"], "No such option"),
-        (["run", "p", "t"], "Missing option"),
+        (["run", "p", "t"], "name an output with -o"),
         (["explain"], "Missing argument"),
         (["explain", "one"], "valid integer"),
         (["explain", "-1"], "No such option"),
@@ -612,7 +614,7 @@ def test_a_typo_exits_2_with_a_hint(quorate, arguments, told_):
     [
         (["rnu", "--json"], "No such command 'rnu'"),
         (["run", "--strcit", "p", "t", "-o", "x", "--json"], "No such option"),
-        (["run", "p", "t", "--json"], "Missing option"),
+        (["run", "p", "t", "--json"], "name an output with -o"),
         (["explain", "--json", "one"], "valid integer"),
         (["ledger", "ls", "-n", "0", "--json"], "greater than or equal to"),
         (["ledger", "--json"], "No such option"),
@@ -660,7 +662,9 @@ def test_no_arguments_show_the_help(quorate):
 
 
 def test_every_command_is_tested_here():
-    assert {c.name for c in app.registered_commands} == {"init", "demo", "run", "explain", "verify"}
+    assert {c.name for c in app.registered_commands} == {
+        "init", "demo", "run", "explain", "verify", "outcome", "trace", "tune",
+    }  # fmt: skip
     assert {g.name for g in app.registered_groups} == {"ledger", "keys"}
 
 

@@ -122,13 +122,14 @@ def test_decision_lines_have_the_documented_shape(panel_folder):
         "dissenting": ["d"],
         "absent": [{"expert_id": "e", "reason": "crashed"}],
         "protocol": "weighted-quorum",
+        "cost": 0,
     }
     assert lines == [
         {"id": "t", "status": "committed", "consensus": "yes", **common, "seq": 1},
         {"id": "u", "status": "refused", "consensus": None, **common, "seq": 3},
     ]
     assert " ".join(lines[0]) == (
-        "id status consensus support backing dissenting absent protocol seq"
+        "id status consensus support backing dissenting absent protocol cost seq"
     )
     with folder.open_ledger() as ledger:
         raw = folder.out_path.read_bytes().splitlines(keepends=True)

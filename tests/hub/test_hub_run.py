@@ -14,7 +14,7 @@ import pytest
 
 from quorate.cli.app import run as cli_run
 from quorate.core.errors import OperationalError, StoreError, UsageError
-from quorate.hub import Panel, Run, run
+from quorate.hub import Panel, Run, run, sink
 from quorate.hub.run import RunSummary
 from quorate.ledger import sqlite
 from quorate.ledger.log import Ledger
@@ -117,7 +117,8 @@ def test_a_second_run_does_nothing_and_seals_nothing(folder):
     with folder.open_ledger() as ledger:
         summary = Run(panel, ledger, str(folder.tasks_path), str(folder.out_path)).execute()
     assert summary.to_dict() == {
-        "tasks": 5, "committed": 5, "refused": 0, "earlier": 5, "other_panel": 0, "entries": 6,
+        "tasks": 5, "committed": 5, "refused": 0, "shadow_refused": 0, "earlier": 5,
+        "other_panel": 0, "entries": 6,
     }  # fmt: skip
     assert asked == []
     assert folder.out_path.read_bytes() == before
@@ -611,7 +612,7 @@ def test_an_output_whose_write_fails_half_way_loses_no_line_and_keeps_no_half(fo
     panel = Panel.load(folder.path)
     with folder.open_ledger() as ledger:
         job = Run(panel, ledger, str(folder.tasks_path), str(folder.out_path))
-        monkeypatch.setattr(run.os, "write", failing)
+        monkeypatch.setattr(sink.os, "write", failing)
         with pytest.raises(OperationalError, match="No space left on device"):
             job.execute()
         monkeypatch.undo()

@@ -13,16 +13,38 @@
 ('yes', '34/43', ('c',))
 """
 
-from quorate.arbitration.arbiter import Arbiter, WeightedQuorumArbiter
+from quorate.arbitration.arbiter import Arbiter
+from quorate.arbitration.arbiters import (
+    FallbackArbiter,
+    FirstToQuorumArbiter,
+    RankedRunoffArbiter,
+    SynthesisArbiter,
+    WeightedQuorumArbiter,
+)
 from quorate.arbitration.decision import Decision, Tally, UnderQuorum
+from quorate.arbitration.intake import Intake, gather
+from quorate.arbitration.merge import Merge
+from quorate.arbitration.pending import Pending
 from quorate.arbitration.proposal import Absence, Proposal
+from quorate.arbitration.rules.runoff import Round, RunoffResult, instant_runoff
 
 __all__ = [
     "Absence",
     "Arbiter",
     "Decision",
+    "FallbackArbiter",
+    "FirstToQuorumArbiter",
+    "Intake",
+    "Merge",
+    "Pending",
     "Proposal",
+    "RankedRunoffArbiter",
+    "Round",
+    "RunoffResult",
+    "SynthesisArbiter",
     "Tally",
     "UnderQuorum",
     "WeightedQuorumArbiter",
+    "gather",
+    "instant_runoff",
 ]

@@ -12,23 +12,27 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
-from quorate.arbitration import rules, wording
+from quorate.arbitration import describing, rules
 from quorate.arbitration.forms import as_given, as_number, hex_digest, items, members, ratio, text
 from quorate.arbitration.proposal import Absence, plain_copy
-from quorate.core import limits
+from quorate.arbitration.tracing import read_trace
 from quorate.core.canonical import JSONValue, canonical, digest
 from quorate.core.errors import NoQuorum, UsageError, UsageTypeError
-from quorate.core.text import printable
 
 COMMITTED = "committed"
 REFUSED = "refused"
 
-_INDEPENDENCE = (
-    "The experts' independence is undeclared: those that share a model, host or vendor "
-    "err together, and are counted here as if they did not."
+_REPORT = (
+    "declared",
+    "attributes",
+    "worst",
+    "faults",
+    "quorum",
+    "effective_voters",
+    "correlation",
+    "outcomes",
+    "why",
 )
-_TRACE = ("rule", "groups", "void", "total_votes", "absent_weight", "roster_weight")
-_GROUP = ("digest", "answer", "votes", "weight", "top_vote", "top", "members")
 _SHARED = (
     "status",
     "protocol",
@@ -58,7 +62,11 @@ class _Verdict:
         engaged: ids of the experts whose proposals were folded, sorted.
         absent: absences, sorted by expert; equivocators are among them, as ``void``.
         cost: sum over all proposals received, in the caller's unit.
-        trace: JSON: rule version, groups in order (leader first), void, totals, all exact.
+        trace: JSON: rule version, groups in order (leader first), void, totals, all exact;
+            and what the protocol adds, such as the rounds of a runoff.
+        independence: how the experts may fail together, as
+            :func:`quorate.core.independence.report` has it, or ``None`` if undeclared.
+        parent: digest of the weaker verdict this one grew out of, or ``None``.
         quorum_exact, support_exact, backing_exact, cost_exact: the same as ``"p/q"``.
     """
 
@@ -74,6 +82,8 @@ class _Verdict:
     support_exact: str
     backing_exact: str
     cost_exact: str
+    independence: dict[str, Any] | None = field(default=None, repr=False)
+    parent: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON; ``from_dict`` gives an equal object back."""
@@ -90,6 +100,9 @@ class _Verdict:
             "cost": self.cost,
             "cost_exact": self.cost_exact,
             "trace": plain_copy(self.trace),
+            **(
+                {} if self.independence is None else {"independence": plain_copy(self.independence)}
+            ),
         }
 
     def __eq__(self, other: object) -> bool:
@@ -101,49 +114,10 @@ class _Verdict:
     def __hash__(self) -> int:
         return hash((self.protocol, self.quorum_exact, self.support_exact, self.engaged))
 
-    def _group_words(self, group: Mapping[str, Any]) -> str:
-        total = ratio(self.trace["total_votes"], "total_votes")
-        total += ratio(self.trace["absent_weight"], "absent_weight")
-        share = ratio(group["votes"], "votes") / total if total else Fraction(0)
-        told = wording.answer(group["answer"], group["digest"])
-        return f"{wording.names(group['members'])} for {told} with {wording.percent(share)}"
-
-    def _rest_words(self) -> str:
-        """The dissenters and the absent, in sentences."""
-        said = []
-        against = self.trace["groups"][1:]
-        if against:
-            told = "; ".join(self._group_words(group) for group in against[:_MOST_TOLD])
-            left = len(against) - _MOST_TOLD
-            said.append(f"Dissent: {told}{f'; and {left} more answers' if left > 0 else ''}.")
-        elif self.trace["groups"]:
-            said.append("Nobody dissented.")
-        if self.absent:
-            roster = ratio(self.trace["roster_weight"], "roster_weight")
-            told = "; ".join(_absence_words(one, roster) for one in self.absent[:_MOST_TOLD])
-            left = len(self.absent) - _MOST_TOLD
-            more = f"; and {left} more" if left > 0 else ""
-            said.append(f"Absent, and counted against the quorum: {told}{more}.")
-        else:
-            said.append("Nobody was absent.")
-        return " ".join(said)
-
-
-_MOST_TOLD = 12
-
 
 def _plain(value: float) -> int | float:
     """The same JSON number, in the form that the fast encoder writes as RFC 8785 does."""
     return int(value) if value.is_integer() else value
-
-
-def _absence_words(absence: Absence, roster: Fraction) -> str:
-    share = absence.exact_weight / roster if roster else Fraction(0)
-    why = absence.reason.replace("_", " ")
-    if absence.detail:
-        why += f": {printable(absence.detail)}"
-    who = printable(absence.expert_id)
-    return f"{who} ({why}; {wording.percent(share)} of the weight)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -157,29 +131,16 @@ class Decision(_Verdict):
         digest: SHA-256 of the canonical consensus, 64 hex digits.
         dissenting: ids of those that proposed another answer, sorted.
         by_quorum: False where a declared policy let something other than a quorum decide.
-        parent: digest of the weaker decision this one grew out of, or ``None``.
     """
 
     consensus: JSONValue
     digest: str
     dissenting: tuple[str, ...]
     by_quorum: bool = True
-    parent: str | None = None
 
     def describe(self) -> str:
         """Say in one paragraph what was decided, by whom, and over whose dissent."""
-        leader = self.trace["groups"][0]
-        threshold = Fraction(self.quorum_exact)
-        support = wording.percent(Fraction(self.support_exact), threshold)
-        backing = wording.percent(Fraction(self.backing_exact), threshold)
-        how = "" if self.by_quorum else " It was not decided by a quorum, but by a declared policy."
-        return (
-            f"Committed {wording.answer(leader['answer'], self.digest)}: "
-            f"{wording.names(leader['members'])} agreed, with {support} of the votes "
-            f"(route weight times claimed confidence) and {backing} of the roster's route "
-            f"weight; {self.protocol} asks for {wording.quorum_percent(threshold)} of both."
-            f"{how} {self._rest_words()} {_INDEPENDENCE}"
-        )
+        return describing.committed(self)
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON; :meth:`from_dict` gives an equal decision back."""
@@ -206,23 +167,26 @@ class Decision(_Verdict):
             UsageError: a key is missing, unknown, or not as :meth:`to_dict` writes it.
         """
         own = ("consensus", "digest", "dissenting", "by_quorum", "parent")
-        form = members(data, "the decision", (*_SHARED, *own))
+        form = members(data, "the decision", (*_SHARED, *own), ("independence",))
         shared = _read_shared(form, COMMITTED)
         if not shared["trace"]["groups"]:
             raise UsageError("trace.groups is empty; a decision has at least its own group")
+        merge = shared["trace"].get("merge")
+        if shared["protocol"] == "synthesis" and (
+            merge is None or merge["digest"] != form["digest"]
+        ):
+            raise UsageError("what was committed is not the merge of the trace")
         if not isinstance(form["by_quorum"], bool):
             raise UsageTypeError("by_quorum should be true or false")
         found = digest(form["consensus"])
         if form["digest"] != found:
             raise UsageError(f"digest is {form['digest']!r}, but the consensus has {found!r}")
-        parent = form["parent"]
         return cls(
             **shared,
             consensus=plain_copy(form["consensus"]),
             digest=found,
             dissenting=items(form["dissenting"], "dissenting", _read_id),
             by_quorum=form["by_quorum"],
-            parent=None if parent is None else hex_digest(parent, "parent"),
         )
 
 
@@ -231,8 +195,8 @@ class Tally(_Verdict):
     """All that is known of a fold that committed nothing.
 
     Attributes:
-        reason: ``no_proposals``, ``zero_total``, ``support``, ``backing`` or
-            ``support_and_backing``: what there was none of, or what fell short.
+        reason: one of :data:`quorate.arbitration.rules.REASONS`: what there was none of,
+            what fell short, or what was still open.
         leader: digest of the leading answer, or ``None`` if there was no answer.
     """
 
@@ -242,37 +206,11 @@ class Tally(_Verdict):
     @property
     def message(self) -> str:
         """One line: the leader's shares, and the threshold they fell short of."""
-        threshold = Fraction(self.quorum_exact)
-        asked = wording.quorum_percent(threshold)
-        if self.reason == rules.NO_PROPOSALS:
-            gone = f"all {len(self.absent)} of the roster absent" if self.absent else "empty roster"
-            return f"no proposal to fold ({gone}); the quorum is {asked}"
-        if self.reason == rules.ZERO_TOTAL:
-            return (
-                f"the votes of all {len(self.engaged)} proposals sum to zero; the quorum is {asked}"
-            )
-        support = wording.percent(Fraction(self.support_exact), threshold)
-        backing = wording.percent(Fraction(self.backing_exact), threshold)
-        if self.reason == rules.SUPPORT:
-            return f"the top answer held {support} of the votes < {asked}"
-        if self.reason == rules.BACKING:
-            return (
-                f"the top answer held {support} of the votes, "
-                f"but {backing} of the roster's route weight < {asked}"
-            )
-        return (
-            f"the top answer held {support} of the votes "
-            f"and {backing} of the roster's route weight, both < {asked}"
-        )
+        return describing.message(self)
 
     def describe(self) -> str:
         """Say in one paragraph why nothing was committed."""
-        groups = self.trace["groups"]
-        led = f" In front: {self._group_words(groups[0])} of the votes." if groups else ""
-        return (
-            f"Refused, nothing is committed ({self.protocol}): {self.message}.{led} "
-            f"{self._rest_words()} {_INDEPENDENCE}"
-        )
+        return describing.refused(self)
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON; :meth:`from_dict` gives an equal tally back."""
@@ -281,6 +219,7 @@ class Tally(_Verdict):
             **_Verdict.to_dict(self),
             "reason": self.reason,
             "leader": self.leader,
+            **({} if self.parent is None else {"parent": self.parent}),
         }
 
     @classmethod
@@ -290,13 +229,21 @@ class Tally(_Verdict):
         Raises:
             UsageError: a key is missing, unknown, or not as :meth:`to_dict` writes it.
         """
-        form = members(data, "the tally", (*_SHARED, "reason", "leader"))
+        form = members(
+            data, "the tally", (*_SHARED, "reason", "leader"), ("independence", "parent")
+        )
+        if "parent" in form and form["parent"] is None:
+            raise UsageError("parent is null; where there is none, the key is left out")
         shared = _read_shared(form, REFUSED)
         if form["reason"] not in rules.REASONS:
             raise UsageError(f"reason should be one of {', '.join(rules.REASONS)}")
+        owner = rules.REASON_OF.get(form["reason"], shared["protocol"])
+        if owner != shared["protocol"]:
+            raise UsageError(f"{shared['protocol']} refuses nothing for {form['reason']}")
         leader = form["leader"]
-        if (leader is None) == bool(shared["trace"]["groups"]):
-            raise UsageError("leader should be null exactly where trace.groups is empty")
+        groups = shared["trace"]["groups"]
+        if leader != (groups[0]["digest"] if groups else None):
+            raise UsageError("leader should be the first group's digest, null where there is none")
         return cls(
             **shared,
             reason=form["reason"],
@@ -345,22 +292,18 @@ def _read_shared(form: Mapping[str, Any], status: str) -> dict[str, Any]:
     read["protocol"] = text(form["protocol"], "protocol")
     read["engaged"] = items(form["engaged"], "engaged", _read_id)
     read["absent"] = items(form["absent"], "absent", Absence.from_dict)
-    read["trace"] = _read_trace(form["trace"])
+    read["trace"] = read_trace(form["trace"], read["protocol"])
+    read["independence"] = _read_independence(form)
+    parent = form.get("parent")
+    read["parent"] = None if parent is None else hex_digest(parent, "parent")
     return read
 
 
-def _read_trace(value: object) -> dict[str, Any]:
-    """Check as much of a trace as ``describe`` relies on, and copy it."""
-    trace = members(value, "trace", _TRACE)
-    for name in ("total_votes", "absent_weight", "roster_weight"):
-        ratio(trace[name], name)
-    for group in items(trace["groups"], "trace.groups", dict):
-        one = members(group, "a group of the trace", _GROUP)
-        ratio(one["votes"], "votes")
-        hex_digest(one["digest"], "digest")
-        text(one["answer"], "answer", limits.MAX_ID_LENGTH)
-        if not items(one["members"], "members", _read_id):
-            raise UsageError("a group of the trace has no members")
-    canonical(value)
-    copied: dict[str, Any] = plain_copy(value)
-    return copied
+def _read_independence(form: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Check as much of a report as is told of it, and copy it."""
+    if "independence" not in form:
+        return None
+    report: dict[str, Any] = plain_copy(members(form["independence"], "independence", _REPORT))
+    describing.independence(report)
+    canonical(report)
+    return report

@@ -27,16 +27,16 @@ REASONS: Final = ("crashed", "timeout", "over_budget", "void", "recused")
 """Why an expert may be absent; ``void``: what it sent was worthless, or equivocation."""
 
 
-class _FaultError(Exception):
-    """What the expert did wrong, before its name is put to it."""
+class FaultError(Exception):
+    """What an expert did wrong, before its name is put to it; never leaves this room."""
 
 
 def plain_copy(value: JSONValue, depth: int = 0) -> JSONValue:
     """Copy a value known to be JSON; tuples become lists, as JSON has them."""
     if not isinstance(value, dict | list | tuple):
         return value
-    if depth >= limits.MAX_PAYLOAD_DEPTH:
-        raise UsageError(f"nested deeper than {limits.MAX_PAYLOAD_DEPTH}")
+    if depth >= limits.MAX_DEPTH:
+        raise UsageError(f"nested deeper than {limits.MAX_DEPTH}")
     if isinstance(value, dict):
         return {key: plain_copy(item, depth + 1) for key, item in value.items()}
     return [plain_copy(item, depth + 1) for item in value]
@@ -52,7 +52,7 @@ def _taken(value: JSONValue, depth: int = 0) -> JSONValue:
     if kind is not dict and kind is not list and kind is not tuple:
         return value
     if depth >= limits.MAX_PAYLOAD_DEPTH:
-        raise _FaultError(f"nested deeper than {limits.MAX_PAYLOAD_DEPTH}")
+        raise FaultError(f"nested deeper than {limits.MAX_PAYLOAD_DEPTH}")
     if kind is not dict:
         return [_taken(item, depth + 1) for item in list(value)]
     taken = value.copy()
@@ -63,43 +63,44 @@ def _taken(value: JSONValue, depth: int = 0) -> JSONValue:
     return taken
 
 
-def _read_json(value: JSONValue, name: str) -> tuple[JSONValue, str]:
+def read_json(value: JSONValue, name: str) -> tuple[JSONValue, str]:
     """Copy ``value`` and give the copy's digest; fault the expert where it is no bounded JSON."""
     try:
         kept = _taken(value)
         encoded = canonical(kept)
-    except _FaultError as error:
-        raise _FaultError(f"its {name} is {error}") from None
+    except FaultError as error:
+        raise FaultError(f"its {name} is {error}") from None
     except CanonicalError as error:
-        raise _FaultError(f"its {name} has no canonical form: {error}") from error
+        raise FaultError(f"its {name} has no canonical form: {error}") from error
     if len(encoded) > limits.MAX_PAYLOAD_BYTES:
-        raise _FaultError(
+        raise FaultError(
             f"its {name} has {len(encoded)} bytes of canonical JSON; "
             f"at most {limits.MAX_PAYLOAD_BYTES} are allowed"
         )
     return kept, sha256(encoded).hexdigest()
 
 
-def _read_number(value: object, name: str, most: int) -> Fraction:
+def read_number(value: object, name: str, most: int) -> Fraction:
     """Read a number the expert gave: exact, from 0 to ``most``, of bounded denominator."""
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal | Fraction):
-        raise _FaultError(f"its {name} is {shown(value)}; it should be a number")
+        raise FaultError(f"its {name} is {shown(value)}; it should be a number")
     try:
         number = exact(value, name)
     except UsageError as error:
-        raise _FaultError(f"its {error}") from error
+        raise FaultError(f"its {error}") from error
     if not 0 <= number <= most:
-        raise _FaultError(f"its {name} is {value}; it should lie between 0 and {most}")
+        raise FaultError(f"its {name} is {value}; it should lie between 0 and {most}")
     odd = number.denominator
     if odd > limits.MAX_ODD_DENOMINATOR and pow(10, limits.MAX_NUMBER_DIGITS, odd) != 0:
-        raise _FaultError(
+        raise FaultError(
             f"its {name} is no finite decimal and has a denominator above "
             f"{limits.MAX_ODD_DENOMINATOR}; it should be written as a decimal"
         )
     return number
 
 
-def _route_weight(value: Number, expert_id: str) -> Fraction:
+def read_weight(value: Number, expert_id: str) -> Fraction:
+    """Read a route weight, the caller's number: exact, from 0 to 2^53 - 1."""
     weight = exact(value, f"route_weight of {expert_id!r}")
     if not 0 <= weight <= limits.MAX_SAFE_INTEGER:
         raise UsageError(
@@ -161,14 +162,14 @@ class Proposal:
                 is no number or out of range.
         """
         name = text(expert_id, "expert_id")
-        weight = _route_weight(route_weight, name)
+        weight = read_weight(route_weight, name)
         try:
-            kept, found = _read_json(payload, "payload")
-            sureness = _read_number(confidence, "confidence", 1)
-            spent = _read_number(cost, "cost", limits.MAX_SAFE_INTEGER)
+            kept, found = read_json(payload, "payload")
+            sureness = read_number(confidence, "confidence", 1)
+            spent = read_number(cost, "cost", limits.MAX_SAFE_INTEGER)
             ranked, ranked_digest = _read_ranking(ranking)
             _check_digest(digest, found)
-        except _FaultError as fault:
+        except FaultError as fault:
             seen = {"confidence": confidence, "cost": cost, "digest": digest}
             raise MisbehaviourError(name, str(fault), evidence=seen) from fault.__cause__
         values: dict[str, Any] = {
@@ -250,15 +251,15 @@ class Proposal:
 
 def _check_digest(given: object, found: str) -> None:
     if given is not None and given != found:
-        raise _FaultError(f"the digest given is {shown(given)}, but its payload has {found!r}")
+        raise FaultError(f"the digest given is {shown(given)}, but its payload has {found!r}")
 
 
 def _read_ranking(ranking: object) -> tuple[tuple[JSONValue, ...] | None, str]:
     if ranking is None:
         return None, ""
     if not isinstance(ranking, list | tuple):
-        raise _FaultError(f"its ranking is {shown(ranking)}; it should be a list, best first")
-    kept, digest = _read_json(list(ranking), "ranking")
+        raise FaultError(f"its ranking is {shown(ranking)}; it should be a list, best first")
+    kept, digest = read_json(list(ranking), "ranking")
     return tuple(kept), digest
 
 
@@ -296,7 +297,7 @@ class Absence:
         object.__setattr__(self, "route_weight", route_weight)
         object.__setattr__(self, "reason", why)
         object.__setattr__(self, "detail", told)
-        object.__setattr__(self, "exact_weight", _route_weight(route_weight, name))
+        object.__setattr__(self, "exact_weight", read_weight(route_weight, name))
 
     @property
     def identity(self) -> tuple[str, Fraction, str, str]:

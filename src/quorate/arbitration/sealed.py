@@ -3,38 +3,52 @@
 Theory of operation. The sealed body holds all that the verdict was computed from. To
 replay is to read the inputs out of the body, build the whole body again from them, and
 compare canonical bytes: what differs anywhere, be it a share, an order, a key too many
-or a digest, is refused by its path. So a signed wrong verdict does not verify.
+or a digest, is refused by its path. So a signed wrong verdict does not verify. A weaker
+verdict that this one grew out of lies in its body whole, and is computed again with it.
 
-Replay cannot know what the verdict does not follow from: which task it was, and which
-panel where no record of panels is at hand. Those are bound by the entry's hash alone.
+Replay cannot know what the verdict does not follow from: which task it was, which panel
+where no record of panels is at hand, how a router came to its scores, how a correlation
+was counted, and whether a caller's own normaliser was right. Those are bound by the
+entry's hash alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, NoReturn, Protocol
+from dataclasses import replace
+from typing import Any, Final, Protocol
 
-from quorate.arbitration.arbiter import Rule, WeightedQuorumArbiter
-from quorate.arbitration.decision import Decision, Tally, UnderQuorum
-from quorate.arbitration.forms import hex_digest, items, members, shown, text
+from quorate.arbitration.arbiter import Rule
+from quorate.arbitration.arbiters import QuorumArbiter
+from quorate.arbitration.decision import COMMITTED, REFUSED, Decision, Tally, UnderQuorum
+from quorate.arbitration.forms import hex_digest, members, shown, text
+from quorate.arbitration.held import check_panel
 from quorate.arbitration.intake import Intake, gather
+from quorate.arbitration.lineage import check_lineage
+from quorate.arbitration.merge import Merge
 from quorate.arbitration.proposal import Absence, Proposal
+from quorate.arbitration.rebuilding import (
+    OPTIONAL,
+    OUTER,
+    REQUIRED,
+    build,
+    check_inner,
+    differ,
+    rebuild,
+    refuse,
+)
 from quorate.core.canonical import canonical
 from quorate.core.errors import MisbehaviourError, UsageError, UsageTypeError, VerificationError
-from quorate.core.exact import as_text, from_text
 
 DECISION: Final = "decision"
 REFUSAL: Final = "refusal"
-
-_REQUIRED: Final = ("rule", "parameters", "roster", "proposals", "absences", "verdict")
-_OPTIONAL: Final = ("task", "panel")
 
 
 class PanelRecord(Protocol):
     """Gives back panel declarations that were sealed earlier."""
 
     def panel(self, digest: str, /) -> Mapping[str, Any] | None:
-        """The declaration: ``roster`` (id -> "p/q"), ``protocol`` and ``parameters``."""
+        """The declaration: ``roster`` (id -> "p/q"), ``protocol``, ``parameters``, policy."""
 
     def note_unbound(self) -> None:
         """Count a verdict that names no panel."""
@@ -42,35 +56,47 @@ class PanelRecord(Protocol):
     def note_task(self, id_: str, /) -> None:
         """Remember that a task was decided, or raise if it was decided before."""
 
+    def note_own_normaliser(self) -> None:
+        """Count a verdict whose answers were compared by a function of the caller's own."""
+
 
 def kind_of(outcome: Decision | Tally | UnderQuorum) -> str:
     """The kind of entry an outcome is sealed as: ``"decision"`` or ``"refusal"``."""
     return DECISION if isinstance(outcome, Decision) else REFUSAL
 
 
-def body_of(
+def body_of(  # noqa: PLR0913 - one argument for each part of a body
     outcome: Decision | Tally | UnderQuorum,
     arbiter: Rule,
-    proposals: Iterable[Proposal],
+    proposals: Iterable[Proposal] | Intake,
     absences: Iterable[Absence] = (),
     *,
     task: Mapping[str, str] | None = None,
     panel: str | None = None,
+    plan: Mapping[str, Any] | None = None,
+    parent: Mapping[str, Any] | None = None,
+    consultation: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Build the body to seal: the inputs, the rule, and the outcome they gave.
 
     Args:
         outcome: what ``arbiter`` made of exactly these proposals and absences.
         arbiter: the one that decided.
-        proposals: as given to it; absences they carry as ``.absent`` are read too.
-        absences: as given to it.
+        proposals: as given to it, with what they carry; or the intake that it folded.
+        absences: as given to it; none beside an intake.
         task: ``{"id": ..., "input_digest": ...}`` of the task decided, if it had one.
         panel: digest of the panel declaration sealed earlier, 64 hex digits.
+        plan: ``{"router", "signature", "scores", "weights", "gate"}``, scores and weights
+            as id -> ``"p/q"``: who was asked, and why; its weights are the roster's.
+        parent: whole body of the weaker verdict that this one grew out of.
+        consultation: ``{"expert_id", "route_weight", "body"}``: whose verdict joined as one
+            more proposal, and its whole body.
 
     Raises:
-        UsageError: the outcome does not follow from what was given, or ``task`` or
-            ``panel`` has not this form.
+        UsageError: the outcome does not follow from what was given, or an argument has
+            not this form.
         UsageTypeError: an argument is of the wrong type.
+        VerificationError: the parent or the consultation is not sound.
     """
     if isinstance(outcome, UnderQuorum):
         outcome = outcome.tally
@@ -78,32 +104,63 @@ def body_of(
         raise UsageTypeError(
             f"outcome is a {type(outcome).__name__}; give a Decision or UnderQuorum"
         )
-    body = _build(arbiter, gather(proposals, absences), task, panel)
+    inner = getattr(arbiter, "inner", arbiter)
+    if not isinstance(inner, QuorumArbiter):
+        raise UsageTypeError(
+            f"arbiter is a {type(arbiter).__name__}; give one of quorate.arbitration's"
+        )
+    intake = _taken_in(outcome, proposals, absences, parent, consultation)
+    check_inner({name: getattr(intake, name) for name in _inside(intake)}, 0)
+    check_lineage(intake)
+    body = build(inner, intake, plan)
     if canonical(body["verdict"]) != canonical(outcome.to_dict()):
         raise UsageError("the outcome does not follow from this arbiter, proposals and absences")
-    return body
+    return body | _outer(task, panel)
 
 
-def _build(
-    arbiter: Rule, intake: Intake, task: Mapping[str, str] | None, panel: str | None
-) -> dict[str, Any]:
-    body: dict[str, Any] = {
-        "rule": arbiter.rule,
-        "parameters": arbiter.parameters,
-        "roster": {name: as_text(weight) for name, weight in sorted(intake.roster().items())},
-        "proposals": [proposal.to_dict() for proposal in intake.proposals],
-        "absences": [absence.to_dict() for absence in intake.absences],
-        "verdict": arbiter.fold(intake).to_dict(),
-    }
+def _taken_in(
+    outcome: Decision | Tally,
+    proposals: Iterable[Proposal] | Intake,
+    absences: Iterable[Absence],
+    parent: Mapping[str, Any] | None,
+    consultation: Mapping[str, Any] | None,
+) -> Intake:
+    if isinstance(proposals, Intake):
+        intake = proposals
+        if tuple(absences):
+            raise UsageError("an intake holds its absences already; give none beside it")
+    else:
+        intake = gather(proposals, absences)
+        merge = outcome.trace.get("merge")
+        if merge is not None:
+            # What was merged is no proposal; the outcome holds it.
+            held = {name: value for name, value in merge.items() if name != "answer"}
+            intake = replace(intake, merge=Merge.from_dict(held))
+    if parent is not None:
+        intake = replace(intake, parent=parent)
+    if consultation is not None:
+        intake = replace(intake, consultation=consultation)
+    if intake.parent is not None and isinstance(intake.parent, Mapping):
+        bare = {name: value for name, value in intake.parent.items() if name not in OUTER}
+        intake = replace(intake, parent=bare)
+    return intake
+
+
+def _inside(intake: Intake) -> list[str]:
+    return [name for name in ("parent", "consultation") if getattr(intake, name) is not None]
+
+
+def _outer(task: Mapping[str, str] | None, panel: str | None) -> dict[str, Any]:
+    outer: dict[str, Any] = {}
     if task is not None:
         form = members(task, "task", ("id", "input_digest"))
-        body["task"] = {
+        outer["task"] = {
             "id": text(form["id"], "task.id"),
             "input_digest": hex_digest(form["input_digest"], "task.input_digest"),
         }
     if panel is not None:
-        body["panel"] = hex_digest(panel, "panel")
-    return body
+        outer["panel"] = hex_digest(panel, "panel")
+    return outer
 
 
 def replay(kind: str, body: Mapping[str, Any], context: PanelRecord | None = None) -> None:
@@ -117,7 +174,7 @@ def replay(kind: str, body: Mapping[str, Any], context: PanelRecord | None = Non
     Raises:
         VerificationError: with rule ``"replay"``, any difference, named by its path, or a
             task that an earlier entry decided; with rule ``"panel"``, the panel is unknown
-            or declares another roster or rule.
+            or declares another roster, rule or policy.
     """
     try:
         again = _again(body)
@@ -127,73 +184,35 @@ def replay(kind: str, body: Mapping[str, Any], context: PanelRecord | None = Non
             f"the sealed {shown(kind)} is not sound: {error}", rule="replay"
         ) from error
     if sealed != canonical(again):
-        _differ(body, again)
-    status = "committed" if kind == DECISION else "refused"
+        differ(body, again)
+    status = COMMITTED if kind == DECISION else REFUSED
     if kind not in (DECISION, REFUSAL) or again["verdict"]["status"] != status:
-        _refuse(f"sealed as {shown(kind)}, but computed again it is {again['verdict']['status']}")
+        refuse(f"sealed as {shown(kind)}, but computed again it is {again['verdict']['status']}")
     if context is None:
         return
     if "task" in body:
         context.note_task(body["task"]["id"])
+    if _has_own_normaliser(body):
+        context.note_own_normaliser()
     if "panel" in body:
-        _check_panel(body, context.panel(body["panel"]))
+        check_panel(body, context.panel(body["panel"]))
     else:
         context.note_unbound()
 
 
 def _again(body: object) -> dict[str, Any]:
     """Read the inputs out of a sealed body, and build the whole body from them."""
-    form = members(body, "the body", _REQUIRED, _OPTIONAL)
-    if form["rule"] != WeightedQuorumArbiter.rule:
-        raise UsageError(
-            f"rule is {shown(form['rule'])}; this version replays {WeightedQuorumArbiter.rule}"
-        )
-    parameters = members(form["parameters"], "parameters", ("quorum",))
-    arbiter = WeightedQuorumArbiter(from_text(parameters["quorum"], "parameters.quorum"))
-    proposals = items(form["proposals"], "proposals", Proposal.from_dict)
-    absences = items(form["absences"], "absences", Absence.from_dict)
-    for name in _OPTIONAL:
+    form = members(body, "the body", REQUIRED, (*OPTIONAL, *OUTER))
+    for name in OUTER:
         if name in form and form[name] is None:
             raise UsageError(f"{name} is null; where there is none, the key is left out")
-    return _build(arbiter, gather(proposals, absences), form.get("task"), form.get("panel"))
+    inner = {name: value for name, value in form.items() if name not in OUTER}
+    return rebuild(inner) | _outer(form.get("task"), form.get("panel"))
 
 
-def _refuse(message: str) -> NoReturn:
-    raise VerificationError(message, rule="replay")
-
-
-def _differ(sealed: object, again: object, path: str = "$") -> NoReturn:
-    """Name the first place where two values that differ do differ."""
-    if isinstance(sealed, dict) and isinstance(again, dict) and sealed.keys() == again.keys():
-        for key in sorted(sealed):
-            if canonical(sealed[key]) != canonical(again[key]):
-                _differ(sealed[key], again[key], f"{path}.{key}")
-    if isinstance(sealed, list) and isinstance(again, list) and len(sealed) == len(again):
-        for index, (one, other) in enumerate(zip(sealed, again, strict=True)):
-            if canonical(one) != canonical(other):
-                _differ(one, other, f"{path}[{index}]")
-    _refuse(f"{path} is sealed as {_form(sealed)}, but computed again it is {_form(again)}")
-
-
-def _form(value: object) -> str:
-    if isinstance(value, dict):
-        return f"an object with {len(value)} keys"
-    return f"a list of {len(value)}" if isinstance(value, list | tuple) else shown(value)
-
-
-def _check_panel(body: Mapping[str, Any], declared: Mapping[str, Any] | None) -> None:
-    """Hold a verdict to the panel that was declared before it."""
-    if declared is None:
-        raise VerificationError(
-            f"no panel {body['panel']} was sealed before this verdict", rule="panel"
-        )
-    expected = {
-        "roster": body["roster"],
-        "protocol": str(body["rule"]).partition("/")[0],
-        "parameters": body["parameters"],
-    }
-    for name, value in expected.items():
-        if name not in declared or canonical(declared[name]) != canonical(value):
-            raise VerificationError(
-                f"the {name} is not the one that panel {body['panel']} declared", rule="panel"
-            )
+def _has_own_normaliser(body: Mapping[str, Any]) -> bool:
+    """Whether it, or a verdict inside it, rests on a table of normal forms."""
+    if "normal" in body:
+        return True
+    inside = [body.get("parent"), (body.get("consultation") or {}).get("body")]
+    return any(one is not None and _has_own_normaliser(one) for one in inside)

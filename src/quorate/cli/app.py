@@ -11,7 +11,7 @@ from typing import Annotated, Final
 import typer
 
 import quorate
-from quorate.cli import demo_command, explain, init, keys, ledger, verify
+from quorate.cli import demo_command, explain, init, keys, ledger, outcome, trace, tune, verify
 from quorate.cli import run as run_command
 from quorate.cli.shown import OutputError, print_json, put, remark, tell, writing
 from quorate.core.errors import (
@@ -61,6 +61,9 @@ app.command("init")(init.init)
 app.command("demo")(demo_command.demo)
 app.command("run")(run_command.run)
 app.command("explain")(explain.explain)
+app.command("trace")(trace.trace)
+app.command("outcome")(outcome.outcome)
+app.command("tune")(tune.tune)
 app.command("verify")(verify.verify)
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(keys.app, name="keys")

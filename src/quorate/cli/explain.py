@@ -6,18 +6,22 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from quorate.cli.explained import describe, more
 from quorate.cli.shown import AsJson, print_json, say
 from quorate.cli.where import Keys, PolicyFile, Where, open_reading, own_key, trusted
+from quorate.core.canonical import canonical
 from quorate.core.errors import UsageError, VerificationError
 from quorate.core.text import printable
 from quorate.ledger import Policy, Receipt, read_verifier
 from quorate.ledger.replay import ReplayContext, replay
 
+VERDICTS: Final = ("decision", "refusal")
 _COMPUTED: Final = "the verdict was computed again from what is sealed and comes out the same"
 _CHECKED: Final = {
     "decision": _COMPUTED,
     "refusal": _COMPUTED,
     "routing": _COMPUTED,
+    "outcome": "it is a whole outcome; there is no verdict in it to compute",
     "panel": "it is a whole declaration of a panel; there is no verdict in it to compute",
 }
 
@@ -53,6 +57,9 @@ def explain(
     say(printable(_head(receipt)))
     say("")
     say(printable(story))
+    if receipt.kind in VERDICTS:
+        for line in more(receipt.payload):
+            say(line)
     say("")
     signed = f"checks out{by}" if trust is not None else "was not checked (give --key)"
     say(f"Its signature {signed}; {_CHECKED[receipt.kind]}.")
@@ -68,21 +75,22 @@ def _head(receipt: Receipt) -> str:
 
 
 def _story(receipt: Receipt) -> str:
-    from quorate.arbitration import Decision, Tally
     from quorate.arbitration import sealed as arbitration
     from quorate.routing import sealed as routing
 
     body: Any = receipt.payload
-    if receipt.kind in (arbitration.DECISION, arbitration.REFUSAL):
+    if receipt.kind in VERDICTS:
         arbitration.replay(receipt.kind, body)
-        verdict = Decision if receipt.kind == arbitration.DECISION else Tally
-        return verdict.from_dict(body["verdict"]).describe()
+        return describe(body["verdict"])
     if receipt.kind == "routing":
         routing.replay(receipt.kind, body)
         return routing.describe(body)
     if receipt.kind == "panel":
         replay(receipt.kind, body, ReplayContext(), receipt.seq)
         return _panel(body, receipt.seq)
+    if receipt.kind == "outcome":
+        replay(receipt.kind, body, ReplayContext(), receipt.seq)
+        return f"The right answer to that task is {canonical(body['answer']).decode()}."
     raise UsageError(
         f"entry {receipt.seq} is of the kind {receipt.kind!r}, which is no verdict; "
         f"look at it with: quorate ledger show {receipt.seq}"
@@ -95,7 +103,12 @@ def _panel(body: dict[str, Any], seq: int) -> str:
     if not isinstance(parameters, dict) or not isinstance(parameters.get("quorum"), str):
         raise VerificationError("the panel declares no quorum", index=seq, rule="panel")
     experts = ", ".join(f"{id_} ({weight})" for id_, weight in sorted(body["roster"].items()))
+    others = sorted(parameters.keys() - {"quorum"})
+    told = "".join(f", {name} {canonical(parameters[name]).decode()}" for name in others)
+    way = f" After a refusal: {body['on_under_quorum']}." if "on_under_quorum" in body else ""
+    shadow = " It only shows what it would decide (shadow)." if "mode" in body else ""
     return (
         f"A panel that decisions after it can name: {len(body['roster'])} experts with their "
-        f"route weights, {experts}; protocol {body['protocol']}, quorum {parameters['quorum']}."
+        f"route weights, {experts}; protocol {body['protocol']}, quorum "
+        f"{parameters['quorum']}{told}.{way}{shadow}"
     )

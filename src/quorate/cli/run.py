@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import shlex
+import signal
 import sys
+import threading
 import time
-from contextlib import nullcontext, redirect_stdout
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from quorate.cli.shown import AsJson, note, print_json, progress, tell
+from quorate.core.errors import UsageError
 from quorate.ledger import Ledger, read_signer
 from quorate.ledger.keyfiles import public_path
 
@@ -25,40 +29,91 @@ def run(
     panel: Annotated[Path, typer.Argument(help="Panel file (quorate.toml).")],
     tasks: Annotated[str, typer.Argument(help="Task lines (JSONL), or - for standard input.")],
     out: Annotated[
-        str, typer.Option("--out", "-o", help="Decision lines (JSONL), or - for standard output.")
-    ],
+        str | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="Decision lines (JSONL), or - for standard output. Needed but for --dry-run.",
+            show_default=False,
+        ),
+    ] = None,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Exit 3 if any task was refused.")
+        bool,
+        typer.Option(
+            "--strict", help="Exit 3 if any task was refused (in shadow mode nothing counts)."
+        ),
+    ] = False,
+    trace: Annotated[
+        Path | None,
+        typer.Option(help="Append who was asked when, a line for each task, to this file."),
+    ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Only say what it would take; nothing is asked, nothing written."
+        ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Decide tasks, sealing every decision and every refusal; run again to go on after a stop."""
-    from quorate.hub import Panel, Run
+    if dry_run:
+        from quorate.cli.dry_run import foretell
+
+        foretell(panel, tasks, as_json=as_json)
+        return
+    if out is None:
+        raise UsageError("name an output with -o, such as -o decisions.jsonl")
+    from quorate.hub import Panel
 
     # Experts' modules are run to be imported, and may print.
     with redirect_stdout(sys.stderr) if out == "-" else nullcontext():
         declared = Panel.load(panel)
     for text in declared.notes():
         note(text)
-    signer = read_signer(declared.signer_path)
-    origin = declared.table.ledger.origin
     started = time.monotonic()
-    with (
-        Ledger.open(declared.ledger_url, signer=signer, origin=origin) as ledger,
-        progress("deciding") as shown,
-    ):
-        try:
-            summary = Run(declared, ledger, tasks, out, shown).execute()
-        except KeyboardInterrupt:
-            tell("what was decided is sealed; give the same command again to go on")
-            raise
+    summary = _decided(declared, tasks, out, trace)
     seconds = time.monotonic() - started
     if as_json and out != "-":
         print_json({**summary.to_dict(), "seconds": round(seconds, 3), "out": out})
     else:
         _say(summary, declared, out, seconds)
-    if strict and summary.refused:
+    for text in summary.unclosed:
+        note(text)
+    if strict and summary.refused > summary.shadow_refused:
         raise typer.Exit(_REFUSED)
+
+
+def _decided(panel: Panel, tasks: str, out: str, trace: Path | None) -> RunSummary:
+    from quorate.hub import Run
+
+    signer = read_signer(panel.signer_path)
+    origin = panel.table.ledger.origin
+    traces = None if trace is None else str(trace)
+    with (
+        Ledger.open(panel.ledger_url, signer=signer, origin=origin) as ledger,
+        progress("deciding") as shown,
+        _terminating(),
+    ):
+        try:
+            return Run(panel, ledger, tasks, out, shown, traces).execute()
+        except KeyboardInterrupt:
+            tell("what was decided is sealed; give the same command again to go on")
+            raise
+
+
+@contextmanager
+def _terminating() -> Iterator[None]:
+    """Let SIGTERM stop a run as Ctrl-C does: what experts started must not outlive it."""
+    before = None
+    if threading.current_thread() is threading.main_thread():
+        before = signal.signal(
+            signal.SIGTERM, lambda _number, _frame: signal.raise_signal(signal.SIGINT)
+        )
+    try:
+        yield
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)
 
 
 def _say(summary: RunSummary, panel: Panel, out: str, seconds: float) -> None:
@@ -67,6 +122,8 @@ def _say(summary: RunSummary, panel: Panel, out: str, seconds: float) -> None:
         f"{summary.total} tasks{earlier}: {summary.committed} committed, "
         f"{summary.refused} refused, in {seconds:.1f} s"
     )
+    if panel.shadow:
+        tell("in shadow mode: a refusal blocks nothing, and its line says so")
     if summary.other_panel:
         note(
             f"{summary.other_panel} were decided earlier by another panel than this one, and stay "

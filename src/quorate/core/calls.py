@@ -4,7 +4,8 @@ Theory of operation. A coroutine function runs in the event loop and is cancelle
 deadline. A plain function runs in a daemon thread, which Python cannot stop: at its
 deadline it is left behind and said to be still running, and a callable with too many
 such calls is not called again until some return. Whatever a callable does, the caller
-gets an :class:`Outcome`: a value, or a reason why there is none.
+gets an :class:`Outcome`: a value, or a reason why there is none. :func:`call_all` waits for
+all of them; :class:`Calls` tells of each as it ends, and can stop the rest.
 
 Lateness is judged by time stamps, and not by who is looked at first. A thread stamps its
 own end, so nothing that holds up the loop can make it late. A coroutine that blocks the
@@ -27,20 +28,20 @@ import inspect
 import os
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from queue import SimpleQueue
 from typing import Any, Final, NamedTuple, TypeVar
 
 from quorate.core import limits
 from quorate.core.errors import OperationalError, UsageError
 from quorate.core.text import shortened
+from quorate.core.threads import threads
 
 T = TypeVar("T")
 
 CRASHED: Final = "crashed"
 TIMEOUT: Final = "timeout"
+STOPPED: Final = "stopped"
 
 _CANCEL_GRACE_SECONDS: Final = 0.5
 _LAST_TURNS: Final = 8
@@ -52,15 +53,19 @@ class Outcome(NamedTuple):
 
     Attributes:
         value: what the callable returned; ``None`` where ``reason`` is given.
-        reason: ``None``, ``"crashed"`` or ``"timeout"``.
+        reason: ``None``, ``"crashed"``, ``"timeout"``, or ``"stopped"`` by the caller.
         detail: for people; one line, at most ``limits.MAX_DETAIL_LENGTH`` characters.
         seconds: wall time from the start of the call to its end, or to its deadline.
+        started: when its first turn came (``time.monotonic``).
+        running: it was given up, and still runs.
     """
 
     value: Any = None
     reason: str | None = None
     detail: str = ""
     seconds: float = 0.0
+    started: float = 0.0
+    running: bool = False
 
 
 class Callee:
@@ -103,21 +108,29 @@ class _Running:
     """A call being made.
 
     Attributes:
+        index: its place among the calls.
         task: what makes it, where it has a task of its own.
         started: when (``time.monotonic``); 0 while it waits for its first turn.
         ended: when its thread returned, stamped there; 0 for a coroutine.
+        threaded: whether it is in a thread at this moment.
         late: its deadline passed before it ended.
+        stopped: the caller stopped it before it ended.
+        told: its outcome was told.
     """
 
-    __slots__ = ("call", "ended", "late", "progress", "started", "task")
+    __slots__ = (
+        "call", "ended", "index", "late", "progress", "started", "stopped", "task", "threaded",
+        "told",
+    )  # fmt: skip
 
     task: asyncio.Task[Outcome]
 
-    def __init__(self, call: Call, progress: _Progress) -> None:
+    def __init__(self, call: Call, progress: _Progress, index: int = 0) -> None:
         self.call = call
+        self.index = index
         self.progress = progress
         self.started = self.ended = 0.0
-        self.late = False
+        self.threaded = self.late = self.stopped = self.told = False
 
     def seconds(self) -> float:
         """Wall time of the call, which has just ended; finds out whether it was late."""
@@ -155,20 +168,12 @@ async def call_all(calls: Sequence[Call]) -> list[Outcome]:
 
     An async callable must not block: no deadline can end it, and all others wait for it.
     """
-    loop = asyncio.get_running_loop()
-    progress = _Progress()
-    running = [_Running(call, progress) for call in calls]
-    for each in running:
-        each.task = loop.create_task(_guarded(each))
-    waiting = _Waiting(loop, running, progress)
+    made = Calls(calls)
     try:
-        await waiting.over
+        await made.over
     finally:
-        waiting.stop()
-    return [
-        _missing(each) if each.late or each.task.cancelled() else each.task.result()
-        for each in running
-    ]
+        made.drop()
+    return [_outcome(each) for each in made.running]
 
 
 async def call_one(call: Call) -> Outcome:
@@ -179,23 +184,36 @@ async def call_one(call: Call) -> Outcome:
     return await _guarded(_Running(call, _Progress()))
 
 
-class _Waiting:
-    """Waits for tasks, with one timer for each different deadline.
+class Calls:
+    """Calls under way side by side, with one timer for each different deadline.
 
     ``asyncio.wait`` would do, at twice the cost of all else in a round of quick replicas.
 
     Attributes:
-        over: done when every task has ended, or passed its deadline and its grace.
+        running: the calls, in the order given.
+        over: done when every call has ended, or was given up after its grace.
     """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, running: Sequence[_Running], progress: _Progress
+        self, calls: Sequence[Call], told: Callable[[int, Outcome], None] | None = None
     ) -> None:
+        """Begin ``calls`` in the running loop; they are the caller's to :meth:`drop`.
+
+        Args:
+            calls: as for :func:`call_all`.
+            told: called in the loop once for each call, as soon as it has ended or was
+                given up, with its place among ``calls`` and its outcome. It must not raise,
+                and may :meth:`stop` the rest. What it takes time for makes no call late.
+        """
+        self._loop = loop = asyncio.get_running_loop()
+        self._told = told
+        self._progress = progress = _Progress()
         self.over: asyncio.Future[None] = loop.create_future()
-        self._loop = loop
-        self._progress = progress
-        self._open = {each.task for each in running}
-        for task in self._open:
+        self.running = running = [_Running(call, progress, i) for i, call in enumerate(calls)]
+        self._open: dict[asyncio.Task[Outcome], _Running] = {}
+        for each in running:
+            each.task = task = loop.create_task(_guarded(each))
+            self._open[task] = each
             task.add_done_callback(self._ended)
         if not running:
             self.over.set_result(None)
@@ -208,8 +226,46 @@ class _Waiting:
                     group = [each for each in running if each.call.timeout == timeout]
                 self._timers.append(loop.call_later(timeout, self._expire, timeout, group))
 
+    async def wait(self) -> None:
+        """Wait until all are over; to cancel the waiting stops no call, and one may wait again."""
+        if self.over.cancelled():
+            self.over = self._loop.create_future()
+            if not self._open:
+                self.over.set_result(None)
+        await self.over
+
+    def stop(self) -> None:
+        """Cancel what still runs, and give it a moment to clean up after itself.
+
+        What has ended by now keeps its outcome. What is already being cancelled is left to
+        its cleaning up.
+        """
+        due = [e for e in self._open.values() if not (e.late or e.stopped or e.task.done())]
+        for each in due:
+            each.stopped = True
+            each.task.cancel()
+        if due:
+            self._timers.append(self._loop.call_later(_CANCEL_GRACE_SECONDS, self._leave, due))
+
+    def drop(self) -> None:
+        """Drop the timers, and cancel what still runs, without waiting for it."""
+        for timer in self._timers:
+            timer.cancel()
+        for task in self._open:
+            task.cancel()
+
     def _ended(self, task: asyncio.Task[Outcome]) -> None:
-        self._open.discard(task)
+        each = self._open.pop(task, None)
+        # It was given up before.
+        if each is None:
+            return
+        if self._told is not None:
+            outcome = _outcome(each)
+            # What is told is not kept: an answer may be large.
+            each.told = True
+            del each.task
+            self._told(each.index, outcome)
+            self._progress.seen = time.monotonic()
         if not self._open and not self.over.done():
             self.over.set_result(None)
 
@@ -220,11 +276,11 @@ class _Waiting:
         is taken in first, and what began late has its whole time.
         """
         now = self._progress.seen = time.monotonic()
-        left = [(each.left(now, timeout), each) for each in group if not each.task.done()]
+        live = [e for e in group if not (e.told or e.stopped or e.task.done())]
+        left = [(each.left(now, timeout), each) for each in live]
         due = [each for seconds, each in left if seconds <= 0]
         if due and turns:
-            rest = [each for _, each in left]
-            self._timers.append(self._loop.call_soon(self._expire, timeout, rest, turns - 1))
+            self._timers.append(self._loop.call_soon(self._expire, timeout, live, turns - 1))
             return
         for each in due:
             each.late = True
@@ -239,29 +295,37 @@ class _Waiting:
     def _leave(self, group: Sequence[_Running]) -> None:
         """Stop waiting for tasks that do not let themselves be cancelled."""
         for each in group:
-            self._ended(each.task)
+            if not each.told:
+                self._ended(each.task)
 
-    def stop(self) -> None:
-        """Drop the timers, and cancel what still runs."""
-        for timer in self._timers:
-            timer.cancel()
-        for task in self._open:
-            task.cancel()
+
+def _outcome(running: _Running) -> Outcome:
+    """What came of a call that has ended, or was given up."""
+    if running.late or running.stopped or running.task.cancelled():
+        return _missing(running)
+    return running.task.result()
 
 
 def _missing(running: _Running) -> Outcome:
-    """Say why there is no answer: it came late or not at all, or the task was cancelled."""
-    if not running.late:
+    """Say why there is no answer: too late, or stopped, or another cancelled the task."""
+    now = time.monotonic()
+    started = running.started or now
+    if not (running.late or running.stopped):
         detail = "CancelledError: it cancelled its own task, or another callable did"
-        return Outcome(None, CRASHED, detail, time.monotonic() - running.started)
-    task, seconds = running.task, running.call.timeout or 0.0
-    if not task.done() or not (running.call.callee.is_async or running.ended):
+        return Outcome(None, CRASHED, detail, now - started, started, running.threaded)
+    task = running.task
+    runs = running.threaded or not task.done()
+    if runs:
         how = "still running, it cannot be stopped"
     elif task.cancelled():
         how = "cancelled"
     else:
         how = f"it ended after {task.result().seconds:.4g} s"
-    return Outcome(None, TIMEOUT, f"no answer within {seconds:g} s; {how}", seconds)
+    if running.stopped:
+        return Outcome(None, STOPPED, f"stopped; {how}", now - started, started, runs)
+    seconds = running.call.timeout or 0.0
+    detail = f"no answer within {seconds:g} s; {how}"
+    return Outcome(None, TIMEOUT, detail, seconds, started, runs)
 
 
 async def _guarded(running: _Running) -> Outcome:
@@ -281,11 +345,11 @@ async def _guarded(running: _Running) -> Outcome:
         task = asyncio.current_task()
         if task is not None and task.cancelling():
             raise
-        return Outcome(None, CRASHED, _line(error), running.seconds())
+        return Outcome(None, CRASHED, _line(error), running.seconds(), running.started)
     # What runs here is foreign code: anything it raises is its crash, never ours.
     except BaseException as error:  # noqa: BLE001
-        return Outcome(None, CRASHED, _line(error), running.seconds())
-    return Outcome(value, None, "", running.seconds())
+        return Outcome(None, CRASHED, _line(error), running.seconds(), running.started)
+    return Outcome(value, None, "", running.seconds(), running.started)
 
 
 def _line(error: BaseException) -> str:
@@ -299,45 +363,6 @@ def _line(error: BaseException) -> str:
     except BaseException:  # noqa: BLE001
         text = "(its message cannot be shown)"
     return shortened(f"{name}: {text}" if text else name)
-
-
-class _DaemonThreads:
-    """Threads that are reused, and that never keep the process from ending.
-
-    ``concurrent.futures`` joins its threads at exit, so one callable that hangs would
-    hang the whole process there.
-    """
-
-    _MOST_IDLE: Final = 64
-
-    def __init__(self) -> None:
-        self.forget()
-
-    def forget(self) -> None:
-        """Start afresh, as a forked child must: it has none of its parent's threads."""
-        self._lock = threading.Lock()
-        self._idle: deque[SimpleQueue[Callable[[], None]]] = deque()
-
-    def submit(self, work: Callable[[], None]) -> None:
-        with self._lock:
-            inbox = self._idle.pop() if self._idle else None
-        if inbox is None:
-            inbox = SimpleQueue()
-            threading.Thread(
-                target=self._serve, args=(inbox,), name="quorate-call", daemon=True
-            ).start()
-        inbox.put(work)
-
-    def _serve(self, inbox: SimpleQueue[Callable[[], None]]) -> None:
-        while True:
-            inbox.get()()
-            with self._lock:
-                if len(self._idle) >= self._MOST_IDLE:
-                    return
-                self._idle.append(inbox)
-
-
-_threads = _DaemonThreads()
 
 
 async def in_thread(callee: Callee, argument: Any) -> Any:
@@ -375,13 +400,15 @@ async def _threaded(running: _Running) -> Any:
         except BaseException as raised:  # noqa: BLE001
             error = raised
         running.ended = time.monotonic()
+        running.threaded = False
         callee.running.discard(token)
         # The loop may be gone by the time a late call returns; nobody waits for it then.
         with contextlib.suppress(RuntimeError):
             loop.call_soon_threadsafe(settle, value, error)
 
     callee.running.add(token)
-    _threads.submit(work)
+    running.threaded = True
+    threads.submit(work)
     value, error = await future
     if error is not None:
         raise error
@@ -486,5 +513,4 @@ def run_blocking(coroutine: Coroutine[Any, Any, T]) -> T:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_threads.forget)
     os.register_at_fork(after_in_child=_background.forget)

@@ -82,3 +82,93 @@ KEEP_SESSIONS: Final = 16_384
 
 MAX_OPEN_ROUNDS: Final = 4096
 """Most routing rounds open at once, likewise."""
+
+MAX_CAPABILITIES: Final = 256
+"""Most capabilities of one expert."""
+
+MAX_VECTOR_LENGTH: Final = 16_384
+"""Most numbers in the vector of one expert."""
+
+MAX_DOMAIN_ATTRIBUTES: Final = 32
+"""Most attributes in the failure domain of one expert."""
+
+MAX_ANSWER_BYTES: Final = 4 << 20
+"""Longest answer of an expert in another process or on another machine, in bytes as read."""
+
+MAX_ERROR_TAIL_BYTES: Final = 4 << 10
+"""How much is kept of what a child process or a server says about its failure, in bytes."""
+
+MAX_CHILD_PROCESSES: Final = 64
+"""Most child processes of one expert."""
+
+MAX_COMMAND_ARGUMENTS: Final = 1024
+"""Most words in the command of a child process."""
+
+MAX_RETRIES: Final = 10
+"""Most repetitions of one request to another machine."""
+
+MAX_SAMPLES: Final = 128
+"""Most samples that one chat model is asked for at once."""
+
+MAX_CHOICES: Final = 256
+"""Most answers that can be declared for a chat model to choose from."""
+
+MAX_OUTPUT_TOKENS: Final = 1 << 20
+"""Most tokens that a chat model can be let write."""
+
+MAX_PROMPT_CHARACTERS: Final = 1 << 20
+"""Longest system text or template for a chat model, in characters."""
+
+MAX_SPANS: Final = 8192
+"""Most spans of one trace."""
+
+MAX_TRACE_SECONDS: Final = 400 * 86_400
+"""Latest end of a span, in seconds after its trace began."""
+
+MAX_REGISTERED: Final = 16_384
+"""Most experts in one registry."""
+
+MAX_TAGS: Final = 256
+"""Most tags of one task."""
+
+MAX_TUNING_ROWS: Final = 1024
+"""Most quorums in the table of one tuning."""
+
+MAX_BALLOTS: Final = 10_000_000
+"""Most ranked ballots counted in one runoff."""
+
+MAX_OPTIONS: Final = 1024
+"""Most options of one runoff."""
+
+MAX_NUMERAL_LENGTH: Final = 1000
+"""Longest text read as one number by a normaliser, in characters."""
+
+MAX_CHOICE_LENGTH: Final = 1000
+"""Longest text read as one option letter by a normaliser, in characters."""
+
+MAX_PYTHON_LENGTH: Final = 256 << 10
+"""Longest source read as Python by a normaliser, in characters."""
+
+MAX_PYTHON_DEPTH: Final = 200
+"""Deepest syntax tree of Python source read by a normaliser."""
+
+MAX_HEADERS: Final = 64
+"""Most headers declared for one expert."""
+
+MAX_HEADER_LENGTH: Final = 4096
+"""Longest value of a declared header, in characters."""
+
+MAX_CANDIDATES: Final = 64
+"""Most answers of a weak verdict that those consulted are shown whole."""
+
+MAX_FENCES: Final = 8
+"""Most code fences around one another that a normaliser takes off."""
+
+MAX_RANKING: Final = 64
+"""Most places in one proposal's ranking, in a ranked runoff."""
+
+MAX_VERDICT_NESTING: Final = 3
+"""How deep weaker verdicts may lie in a sealed one: a parent is 1 deeper, a consultation 2.
+
+With a payload of ``MAX_PAYLOAD_DEPTH`` the whole then stays within ``MAX_DEPTH``.
+"""

@@ -1,18 +1,20 @@
-"""Lines of task files and decision files (JSON Lines).
+"""Lines of task files, outcome files and decision files (JSON Lines).
 
-A task line is ``{"id": text, "input": any JSON, "options": {}}``, a decision line
+A task line is ``{"id": text, "input": any JSON, "options": {}}``, an outcome line (the right
+answer to a task) ``{"id": text, "answer": any JSON}``, a decision line
 ``{"id", "status", "consensus", "support", "backing", "dissenting", "absent", "protocol",
-"seq"}``. Empty lines are skipped.
+"cost", "seq"}``, and ``"shadow": true`` where a panel in shadow mode decided: nothing is to
+be blocked by it. Empty lines are skipped.
 """
 
 from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, NamedTuple, TypeVar
 
 import orjson
 
@@ -22,6 +24,7 @@ from quorate.core.errors import OperationalError, UsageError
 from quorate.ledger import Receipt
 
 _MEMBERS: Final = frozenset({"id", "input", "options"})
+_OUTCOME: Final = frozenset({"id", "answer"})
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
 
@@ -33,6 +36,17 @@ class Task:
     input: Any
     input_digest: str
     line: int
+
+
+class KnownOutcome(NamedTuple):
+    """The right answer to a task: the task's id, the answer (any JSON value), its line."""
+
+    id: str
+    answer: Any
+    line: int
+
+
+L = TypeVar("L", Task, KnownOutcome)
 
 
 class _Ids:
@@ -77,6 +91,20 @@ def read_tasks(file: BinaryIO, name: str) -> Iterator[Task]:
         UsageError: ``name:line:`` and what is wrong with that line.
         OperationalError: the temporary folder is full.
     """
+    return _read(file, name, _task)
+
+
+def read_outcomes(file: BinaryIO, name: str) -> Iterator[KnownOutcome]:
+    """Read the right answers to tasks one by one, as :func:`read_tasks` does.
+
+    Raises:
+        UsageError: ``name:line:`` and what is wrong with that line.
+        OperationalError: the temporary folder is full.
+    """
+    return _read(file, name, _outcome)
+
+
+def _read(file: BinaryIO, name: str, line_of: Callable[[bytes, int], L]) -> Iterator[L]:
     ids = _Ids()
     try:
         for number in _count_from_one():
@@ -90,13 +118,13 @@ def read_tasks(file: BinaryIO, name: str) -> Iterator[Task]:
             if not line.strip():
                 continue
             try:
-                task = _task(line, number)
+                read = line_of(line, number)
             except UsageError as error:
                 raise UsageError(f"{name}:{number}: {error}") from error
-            first = ids.first_line(task.id, number)
+            first = ids.first_line(read.id, number)
             if first != number:
-                raise UsageError(f"{name}:{number}: the id {task.id!r} is that of line {first} too")
-            yield task
+                raise UsageError(f"{name}:{number}: the id {read.id!r} is that of line {first} too")
+            yield read
     finally:
         ids.close()
 
@@ -115,17 +143,36 @@ def _task(line: bytes, number: int) -> Task:
     unknown = sorted(members.keys() - _MEMBERS)
     if unknown:
         raise UsageError(f"unknown {unknown[0]!r}; a task has id, input and options")
-    for name in ("id", "input"):
-        if name not in members:
-            raise UsageError(f"{name} is missing")
-    id_ = members["id"]
-    if not isinstance(id_, str) or not 1 <= len(id_) <= limits.MAX_ID_LENGTH:
-        raise UsageError(f"id is {id_!r}; give a text of 1 to {limits.MAX_ID_LENGTH} characters")
+    id_ = _id(members, "input")
     if "options" in members and members["options"] is None:
         raise UsageError("options is null; give {}, or leave it out")
     if members.get("options", {}) != {}:
         raise UsageError("options is not empty, and no options are known")
     return Task(id_, members["input"], digest(members["input"]), number)
+
+
+def _outcome(line: bytes, number: int) -> KnownOutcome:
+    members = _parsed(line)
+    if not isinstance(members, dict):
+        raise UsageError('an outcome is an object, such as {"id": "1", "answer": …}')
+    unknown = sorted(members.keys() - _OUTCOME)
+    if unknown:
+        raise UsageError(f"unknown {unknown[0]!r}; an outcome has id and answer")
+    id_ = _id(members, "answer")
+    # What is no canonical JSON could not be compared with any answer.
+    digest(members["answer"])
+    return KnownOutcome(id_, members["answer"], number)
+
+
+def _id(members: dict[str, Any], other: str) -> str:
+    """The id of a line that has an ``other`` member besides."""
+    for name in ("id", other):
+        if name not in members:
+            raise UsageError(f"{name} is missing")
+    id_ = members["id"]
+    if not isinstance(id_, str) or not 1 <= len(id_) <= limits.MAX_ID_LENGTH:
+        raise UsageError(f"id is {id_!r}; give a text of 1 to {limits.MAX_ID_LENGTH} characters")
+    return id_
 
 
 def _parsed(line: bytes) -> Any:
@@ -140,8 +187,12 @@ def _parsed(line: bytes) -> Any:
         ) from error
 
 
-def decision_line(receipt: Receipt) -> bytes:
-    """The decision line of a sealed decision or refusal, line feed included."""
+def decision_line(receipt: Receipt, *, shadow: bool = False) -> bytes:
+    """The decision line of a sealed decision or refusal, line feed included.
+
+    ``cost`` is the nearest double to what all proposals cost together. Of a refusal,
+    ``dissenting`` are those that are not with the leading answer.
+    """
     body = receipt.payload
     verdict = body["verdict"]
     against = [name for group in verdict["trace"]["groups"][1:] for name in group["members"]]
@@ -151,9 +202,12 @@ def decision_line(receipt: Receipt) -> bytes:
         "consensus": verdict.get("consensus"),
         "support": verdict["support"],
         "backing": verdict["backing"],
-        "dissenting": sorted(against),
+        "dissenting": sorted(verdict.get("dissenting", against)),
         "absent": [{"expert_id": a["expert_id"], "reason": a["reason"]} for a in verdict["absent"]],
         "protocol": verdict["protocol"],
+        "cost": verdict["cost"],
         "seq": receipt.seq,
     }
+    if shadow:
+        line["shadow"] = True
     return orjson.dumps(line) + b"\n"

@@ -13,33 +13,35 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import itertools
-import os
-import stat
 import sys
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
+from datetime import UTC, datetime
 from typing import Any, BinaryIO, Final
 
-from quorate.arbitration import Decision, UnderQuorum
-from quorate.arbitration.sealed import DECISION, REFUSAL, body_of, kind_of
+import orjson
+
+from quorate.arbitration.sealed import DECISION, REFUSAL
 from quorate.core import limits
 from quorate.core.canonical import digest
 from quorate.core.errors import OperationalError, UsageError
-from quorate.hub import panel_record
+from quorate.core.independence import Independence
+from quorate.hub import history, outcomes, panel_record
+from quorate.hub.deciding import Verdict, decide
 from quorate.hub.lines import Task, decision_line, read_tasks
 from quorate.hub.panel import Panel
-from quorate.hub.session import Session
-from quorate.hub.source import Source
+from quorate.hub.policy import Policy
+from quorate.hub.sink import DASH, Out, Traces, open_out
+from quorate.hub.source import Source, open_tasks
+from quorate.hub.trace import Recorder
 from quorate.ledger import Ledger, Receipt
 
 _WAITING_PER_RUNNING: Final = 4
 _STOP_SECONDS: Final = 1.0
-_DASH: Final = "-"
+_CLOSE_SECONDS: Final = 5.0
 
 
 @dataclass(slots=True)
@@ -49,16 +51,20 @@ class RunSummary:
     Attributes:
         committed: tasks with a committed answer, earlier ones included.
         refused: tasks that were refused, earlier ones included.
+        shadow_refused: of the refused, those of a panel in shadow mode: they block nothing.
         earlier: of all these, decided before this process began.
         other_panel: of the earlier ones, decided by another panel than this one.
         size: entries in the ledger at the end.
+        unclosed: experts that could not be closed at the end, and why, one line each.
     """
 
     committed: int = 0
     refused: int = 0
+    shadow_refused: int = 0
     earlier: int = 0
     other_panel: int = 0
     size: int = 0
+    unclosed: list[str] = field(default_factory=list)
 
     @property
     def total(self) -> int:
@@ -71,6 +77,7 @@ class RunSummary:
             "tasks": self.total,
             "committed": self.committed,
             "refused": self.refused,
+            "shadow_refused": self.shadow_refused,
             "earlier": self.earlier,
             "other_panel": self.other_panel,
             "entries": self.size,
@@ -83,7 +90,7 @@ class _Waiting:
 
     task: Task
     receipt: Receipt | None = None
-    verdict: asyncio.Task[tuple[str, dict[str, Any]]] | None = None
+    verdict: asyncio.Task[Verdict] | None = None
 
     @property
     def done(self) -> bool:
@@ -101,6 +108,7 @@ class Run:
         out: file of decision lines, or ``-`` for standard output. If it is there already,
             the run goes on where it ends.
         progress: called with tasks done and tasks in all (``None`` if unknown).
+        traces: file to which the trace of each task decided now is appended, as a line.
     """
 
     panel: Panel
@@ -108,10 +116,15 @@ class Run:
     tasks: str
     out: str
     progress: Callable[[int, int | None], None] | None = None
+    traces: str | None = None
     _summary: RunSummary = field(default_factory=RunSummary)
     _total: int | None = None
     _panel_digest: str = ""
     _taken: int = 0
+    _shadows: dict[str, bool] = field(default_factory=dict)
+    _policy: Policy = field(default_factory=Policy)
+    _independence: Independence | None = None
+    _traces: Traces = field(default_factory=lambda: Traces(None))
 
     def execute(self) -> RunSummary:
         """Decide all tasks that have no decision yet, and write the lines that are missing.
@@ -125,18 +138,22 @@ class Run:
                 run before all tasks were decided.
         """
         with contextlib.ExitStack() as files:
-            source = files.enter_context(_open_tasks(self.tasks))
+            source = files.enter_context(open_tasks(self.tasks))
             self._total = self._precheck(source)
-            sink = files.enter_context(_open_out(self.out))
+            sink = files.enter_context(open_out(self.out))
             declared = panel_record.declaration(self.panel)
             self._panel_digest = digest(declared)
+            self._policy = self.panel.policy
+            self._independence = self._known_independence()
+            self._traces = Traces(self.traces)
+            files.callback(self._traces.close)
             tasks = read_tasks(source, self.tasks)
             torn = self._check_lines_written(tasks, sink)
             if torn is not None:
                 tasks = itertools.chain([torn], tasks)
             self.ledger.append(panel_record.KIND, declared, key=f"panel:{self._panel_digest}")
             files.enter_context(self.panel.importing())
-            if self.out == _DASH:
+            if self.out == DASH:
                 # What experts print must not come between decision lines.
                 files.enter_context(contextlib.redirect_stdout(sys.stderr))
             self._work_off(tasks, sink)
@@ -144,10 +161,16 @@ class Run:
         self._summary.size = len(self.ledger)
         return self._summary
 
-    def _work_off(self, tasks: Iterator[Task], sink: _Out) -> None:
+    def _known_independence(self) -> Independence | None:
+        """What is declared of failing together, and what outcomes sealed so far say of it."""
+        if next(self.ledger.find(kind=outcomes.KIND), None) is None:
+            return self.panel.independence
+        return history.independence(self.ledger, self.panel.every.values())
+
+    def _work_off(self, tasks: Iterator[Task], sink: Out) -> None:
         """Decide, and see to it that no task that was read is left out without a word."""
         try:
-            _run_async(self._decide(tasks, sink))
+            _run_async(self._decide_and_close(tasks, sink))
         except (SystemExit, asyncio.CancelledError) as error:
             # Code that an expert left running in our loop can end it so.
             raise self._ended_early(type(error).__name__) from error
@@ -170,7 +193,7 @@ class Run:
         source.seek(start)
         return count
 
-    def _check_lines_written(self, tasks: Iterator[Task], sink: _Out) -> Task | None:
+    def _check_lines_written(self, tasks: Iterator[Task], sink: Out) -> Task | None:
         """Go through the lines that an earlier run wrote; each must be what the ledger says.
 
         Returns:
@@ -184,7 +207,7 @@ class Run:
                     f"{place}: there are fewer tasks in {self.tasks}; name another output"
                 )
             receipt = self._sealed(task)
-            sealed = b"" if receipt is None else decision_line(receipt)
+            sealed = b"" if receipt is None else self._line(receipt)
             if receipt is None or not sealed.startswith(line):
                 raise UsageError(
                     f"{place}: is not the decision on task {task.id!r} that this ledger holds; "
@@ -223,13 +246,36 @@ class Run:
             self._summary.committed += 1
         else:
             self._summary.refused += 1
+            self._summary.shadow_refused += self._is_shadow(receipt)
         if earlier:
             self._summary.earlier += 1
             self._summary.other_panel += receipt.payload.get("panel") != self._panel_digest
         if self.progress is not None:
             self.progress(self._summary.total, self._total)
 
-    async def _decide(self, tasks: Iterator[Task], sink: _Out) -> None:
+    def _line(self, receipt: Receipt) -> bytes:
+        return decision_line(receipt, shadow=self._is_shadow(receipt))
+
+    def _is_shadow(self, receipt: Receipt) -> bool:
+        """Whether the panel that decided it is one that blocks nothing."""
+        named = receipt.payload.get("panel")
+        if not isinstance(named, str):
+            return False
+        if named not in self._shadows:
+            sealed = self.ledger.by_key(f"panel:{named}")
+            self._shadows[named] = sealed is not None and panel_record.is_shadow(sealed.payload)
+        return self._shadows[named]
+
+    async def _decide_and_close(self, tasks: Iterator[Task], sink: Out) -> None:
+        try:
+            await self._decide(tasks, sink)
+        finally:
+            try:
+                self._summary.unclosed = await asyncio.wait_for(self.panel.aclose(), _CLOSE_SECONDS)
+            except TimeoutError:
+                self._summary.unclosed = [f"not all experts closed within {_CLOSE_SECONDS:g} s"]
+
+    async def _decide(self, tasks: Iterator[Task], sink: Out) -> None:
         """Keep the window full, and seal what is done at its head, in task order."""
         source = Source(tasks, blocking=self._total is None)
         running = asyncio.Semaphore(self.panel.table.run.concurrency)
@@ -252,9 +298,15 @@ class Run:
                     return
                 await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for waiting in window:
-                if waiting.verdict is not None:
-                    waiting.verdict.cancel()
+            begun = [waiting.verdict for waiting in window if waiting.verdict is not None]
+            for verdict in begun:
+                verdict.cancel()
+            if begun:
+                # What they ask has to be let go of before it is closed.
+                ended, _ = await asyncio.wait(begun, timeout=_STOP_SECONDS)
+                for verdict in ended:
+                    # Looked at, or the loop complains; the first of them is raised already.
+                    _ = verdict.cancelled() or verdict.exception()
 
     def _begin(self, task: Task, running: asyncio.Semaphore) -> _Waiting:
         receipt = self._sealed(task)
@@ -262,29 +314,35 @@ class Run:
             return _Waiting(task, receipt)
         return _Waiting(task, verdict=asyncio.ensure_future(self._verdict(task, running)))
 
-    async def _verdict(self, task: Task, running: asyncio.Semaphore) -> tuple[str, dict[str, Any]]:
-        """Put one task to the panel: the kind and the body to be sealed."""
+    async def _verdict(self, task: Task, running: asyncio.Semaphore) -> Verdict:
+        """Put one task to the panel."""
         async with running:
-            proposals = await Session(self.panel.experts, task.input).acollect()
-        outcome: Decision | UnderQuorum
-        try:
-            outcome = self.panel.arbiter.arbitrate(proposals)
-        except UnderQuorum as refusal:
-            outcome = refusal
-        body = body_of(
-            outcome,
-            self.panel.arbiter,
-            proposals,
-            task={"id": task.id, "input_digest": task.input_digest},
-            panel=self._panel_digest,
-        )
-        return kind_of(outcome), body
+            return await decide(
+                self.panel.experts,
+                task.input,
+                self.panel.arbiter,
+                policy=self._policy,
+                independence=self._independence,
+                synthesizer=self.panel.synthesizer,
+                task={"id": task.id, "input_digest": task.input_digest},
+                panel=self._panel_digest,
+                trace=Recorder(task.id, datetime.now(UTC).isoformat(timespec="milliseconds")),
+            )
 
-    async def _seal(self, group: list[_Waiting], sink: _Out) -> None:
-        fresh = [(w.task, *w.verdict.result()) for w in group if w.verdict is not None]
-        sealed = iter(await asyncio.to_thread(self._append, fresh))
+    async def _seal(self, group: list[_Waiting], sink: Out) -> None:
+        # All are looked at, or the loop complains of those behind the first that failed.
+        errors = [w.verdict.exception() for w in group if w.verdict is not None]
+        for error in errors:
+            if error is not None:
+                raise error
+        fresh = [(w.task, w.verdict.result()) for w in group if w.verdict is not None]
+        items = [(task, verdict.kind, verdict.body) for task, verdict in fresh]
+        sealed = iter(await asyncio.to_thread(self._append, items))
         receipts = [(w.receipt, True) if w.receipt is not None else next(sealed) for w in group]
-        sink.write(b"".join(decision_line(receipt) for receipt, _ in receipts))
+        sink.write(b"".join(self._line(receipt) for receipt, _ in receipts))
+        if self.traces is not None:
+            traces = (verdict.trace.to_dict() for _, verdict in fresh)
+            self._traces.write(b"".join(orjson.dumps(trace) + b"\n" for trace in traces))
         for receipt, earlier in receipts:
             self._count(receipt, earlier=earlier)
 
@@ -370,100 +428,3 @@ def _has_line(receipt: Receipt) -> bool:
     except (KeyError, IndexError, TypeError):
         return False
     return True
-
-
-@contextlib.contextmanager
-def _open_tasks(name: str) -> Iterator[BinaryIO]:
-    try:
-        if name == _DASH:
-            # A reader of its own: the interpreter must not find sys.stdin locked at its end
-            # by a thread that still waits in it.
-            file = open(sys.stdin.fileno(), "rb", closefd=False)  # noqa: SIM115 - closed below
-        else:
-            file = Path(name).open("rb")  # noqa: SIM115 - closed below
-    except OSError as error:
-        raise OperationalError(f"the tasks {name} cannot be read: {error.strerror}") from error
-    try:
-        yield file
-    except BaseException:
-        # A thread may still wait for the next line of a pipe, and closing would wait for it.
-        if file.seekable():
-            file.close()
-        raise
-    file.close()
-
-
-class _Out:
-    """Where decision lines go: appended whole, after what an earlier run wrote."""
-
-    def __init__(self, name: str, descriptor: int) -> None:
-        self._name = name
-        self._descriptor = descriptor
-        self._resumes = name != _DASH
-        self.count = 0
-
-    def lines_written(self) -> Iterator[bytes]:
-        """Lines an earlier run wrote, one by one; the last may be torn."""
-        if self._resumes:
-            with Path(self._name).open("rb") as file:
-                # Longer than any line of ours can be: it is seen to be none, piece by piece.
-                while line := file.readline(limits.MAX_BODY_BYTES):
-                    self.count += 1
-                    yield line
-
-    def take_off(self, line: bytes) -> None:
-        """Take a torn line off the end; only the last line can be torn."""
-        os.ftruncate(self._descriptor, os.fstat(self._descriptor).st_size - len(line))
-
-    def write(self, lines: bytes) -> None:
-        """Append whole lines; if that fails, none of them stays in a file."""
-        size = os.fstat(self._descriptor).st_size if self._resumes else 0
-        try:
-            left = memoryview(lines)
-            while left:
-                left = left[os.write(self._descriptor, left) :]
-        except OSError as error:
-            if self._resumes:
-                os.ftruncate(self._descriptor, size)
-            raise self._failed(error) from error
-
-    def finish(self) -> None:
-        """See to it that the lines survive a power failure."""
-        try:
-            if self._resumes:
-                os.fsync(self._descriptor)
-        except OSError as error:
-            raise self._failed(error) from error
-
-    def _failed(self, error: OSError) -> OperationalError:
-        return OperationalError(
-            f"the output {self._name} cannot be written: {error.strerror}; every decision is in "
-            "the ledger, run again to write the lines that are missing"
-        )
-
-
-@contextlib.contextmanager
-def _open_out(name: str) -> Iterator[_Out]:
-    if name == _DASH:
-        # It is missing where the process was started with it closed.
-        if sys.stdout is None:
-            raise OperationalError("standard output is closed; name a file for the decisions")
-        yield _Out(name, sys.stdout.fileno())
-        return
-    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-    try:
-        descriptor = os.open(name, flags, 0o666)
-    except OSError as error:
-        raise OperationalError(f"the output {name} cannot be opened: {error.strerror}") from error
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise UsageError(f"the output {name} is no regular file; name a file, or - for stdout")
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise OperationalError(
-                f"the output {name} is being written by another run; wait for it to end"
-            ) from error
-        yield _Out(name, descriptor)
-    finally:
-        os.close(descriptor)

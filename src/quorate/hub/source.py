@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import sys
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO
 
 from quorate.core.calls import Callee, in_thread
-from quorate.core.errors import UsageError
+from quorate.core.errors import OperationalError, UsageError
 from quorate.hub.lines import Task
+from quorate.hub.sink import DASH
 
 
 class Source:
@@ -55,3 +59,29 @@ class Source:
         if self._reading is None and wanted:
             self._reading = asyncio.ensure_future(in_thread(self._reader, None))
         return set() if self._reading is None else {self._reading}
+
+
+@contextlib.contextmanager
+def open_tasks(name: str) -> Iterator[BinaryIO]:
+    """Open a file of tasks; ``-`` is standard input.
+
+    Raises:
+        OperationalError: it cannot be read.
+    """
+    try:
+        if name == DASH:
+            # A reader of its own: the interpreter must not find sys.stdin locked at its end
+            # by a thread that still waits in it.
+            file = open(sys.stdin.fileno(), "rb", closefd=False)  # noqa: SIM115 - closed below
+        else:
+            file = Path(name).open("rb")  # noqa: SIM115 - closed below
+    except OSError as error:
+        raise OperationalError(f"the tasks {name} cannot be read: {error.strerror}") from error
+    try:
+        yield file
+    except BaseException:
+        # A thread may still wait for the next line of a pipe, and closing would wait for it.
+        if file.seekable():
+            file.close()
+        raise
+    file.close()

@@ -52,6 +52,8 @@ class ReplayContext:
     Attributes:
         seq: the entry being replayed.
         unbound: verdicts so far that name no panel sealed before them.
+        own_normalisers: verdicts so far whose answers were compared by a function of the
+            caller's own, which is not at hand: what it gave is taken as sealed.
         panels: the panels declared so far, by digest.
     """
 
@@ -63,9 +65,11 @@ class ReplayContext:
         """
         self.seq = 0
         self.unbound = 0
+        self.own_normalisers = 0
         self.panels: dict[str, SealedPanel] = {}
         self._pinned = pinned
         self._tasks: dict[bytes, int] = {}
+        self._outcomes: dict[bytes, int] = {}
 
     def declare_panel(self, digest: str, declaration: dict[str, Any]) -> None:
         """Remember that the panel with that digest was sealed."""
@@ -94,19 +98,39 @@ class ReplayContext:
             )
         self.unbound += 1
 
+    def note_own_normaliser(self) -> None:
+        """Count a verdict that rests on a sealed table of the caller's own normal forms."""
+        self.own_normalisers += 1
+
     def note_task(self, id_: str) -> None:
         """Remember that a task was decided: it is so once.
 
         Raises:
             VerificationError: rule ``replay``: it was decided before.
         """
-        key = hashlib.sha256(id_.encode()).digest()[:16]
-        first = self._tasks.setdefault(key, self.seq)
+        first = self._tasks.setdefault(_short(id_), self.seq)
         if first != self.seq:
             raise VerificationError(
                 f"the task {id_!r} was decided already, in entry {first}; it is decided once",
                 rule="replay",
             )
+
+    def note_outcome(self, id_: str) -> None:
+        """Remember that the outcome of a task was sealed: it is so once.
+
+        Raises:
+            VerificationError: rule ``replay``: it was sealed before.
+        """
+        first = self._outcomes.setdefault(_short(id_), self.seq)
+        if first != self.seq:
+            raise VerificationError(
+                f"the outcome of the task {id_!r} was sealed already, in entry {first}",
+                rule="replay",
+            )
+
+
+def _short(id_: str) -> bytes:
+    return hashlib.sha256(id_.encode()).digest()[:16]
 
 
 ReplayFunction = Callable[[str, Any, ReplayContext], None]

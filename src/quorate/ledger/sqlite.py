@@ -3,6 +3,10 @@
 WAL with ``synchronous=FULL``: a commit returns when the log of it is on disk. The three
 look-up columns (``kind``, ``trace_id``, ``key``) repeat what the entry says so that they
 can be indexed; verification compares them, so nothing stored goes unchecked.
+
+A table ``derived`` may stand beside the entries: what somebody worked out from them and
+does not want to work out again. No entry, receipt or verdict depends on it, verification
+does not look at it, and losing it loses nothing.
 """
 
 from __future__ import annotations
@@ -34,6 +38,7 @@ _SCHEMA: Final = (
     "CREATE INDEX entries_trace_id ON entries (trace_id) WHERE trace_id IS NOT NULL",
     "CREATE UNIQUE INDEX entries_key ON entries (key) WHERE key IS NOT NULL",
 )
+_DERIVED: Final = "CREATE TABLE derived (name TEXT PRIMARY KEY, state BLOB NOT NULL) STRICT"
 _COLUMNS: Final = "seq, entry, body, salt, signatures, kind, trace_id, key"
 _LOCK_SECONDS: Final = 30.0
 _RETRY_SECONDS: Final = 0.01
@@ -212,7 +217,8 @@ class SQLiteStore:
         }
         if application != APPLICATION_ID and found.isdisjoint(_SCHEMA):
             raise StoreError(f"{self.name} is a database, but not a ledger")
-        if application != APPLICATION_ID or version != USER_VERSION or found != set(_SCHEMA):
+        ours = found - {_DERIVED} == set(_SCHEMA)
+        if application != APPLICATION_ID or version != USER_VERSION or not ours:
             raise VerificationError(
                 f"the layout of {self.name} is not that of a ledger of version {USER_VERSION}",
                 rule="layout",
@@ -316,6 +322,28 @@ class SQLiteStore:
             if len(page) < PAGE_ROWS or page[-1][0] == 2**63 - 1:
                 return
             position = page[-1][0] + 1
+
+    def derived(self, name: str) -> bytes | None:
+        """What was last kept under ``name`` by :meth:`keep_derived`, or ``None``."""
+        with self._lock, self._errors("read"):
+            if not self._has_derived():
+                return None
+            row = self._db.execute("SELECT state FROM derived WHERE name = ?", (name,)).fetchone()
+        return None if row is None else bytes(row[0])
+
+    def keep_derived(self, name: str, state: bytes) -> None:
+        """Keep what was worked out from the entries, in place of what ``name`` had.
+
+        Raises:
+            StoreError: it could not be written.
+        """
+        with self.transaction():
+            if not self._has_derived():
+                self._db.execute(_DERIVED)
+            self._db.execute("INSERT OR REPLACE INTO derived VALUES (?, ?)", (name, state))
+
+    def _has_derived(self) -> bool:
+        return bool(self._scalar("SELECT count(*) FROM sqlite_master WHERE name = 'derived'"))
 
     def problems(self) -> list[str]:
         """What SQLite itself finds wrong with the file; empty when sound."""

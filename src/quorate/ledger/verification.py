@@ -54,6 +54,8 @@ class VerifyReport:
         replayed: verdicts and declarations computed again; ``None`` without replay.
         unbound: of them, decisions and refusals that name no panel sealed before them, and so
             are held only to the roster and quorum they state themselves.
+        own_normalisers: of them, those whose answers were compared by a function of the
+            caller's own, and so rest on the table of what it gave.
         kinds: entries of each kind.
         panels: with replay, the panels that were sealed; any later verdict may name them.
         unreplayed: with replay, entries of each kind that claim no verdict.
@@ -66,6 +68,7 @@ class VerifyReport:
     proven: int = 0
     replayed: int | None = None
     unbound: int = 0
+    own_normalisers: int = 0
     kinds: Mapping[str, int] = field(default_factory=dict)
     panels: tuple[SealedPanel, ...] = ()
     unreplayed: Mapping[str, int] = field(default_factory=dict)
@@ -83,6 +86,11 @@ class VerifyReport:
             lines.append(
                 f"{self.unbound} verdicts name no panel sealed before them: they are held only to "
                 "the roster and quorum they state themselves"
+            )
+        if self.own_normalisers:
+            lines.append(
+                f"{self.own_normalisers} verdicts compared answers by a function of their maker's "
+                "own: which answers count as the same there is taken as sealed, not computed"
             )
         if self.complete:
             lines.append("complete: the checkpoint pins exactly these entries")
@@ -108,6 +116,7 @@ class VerifyReport:
             "proven": self.proven,
             "replayed": self.replayed,
             "unbound": self.unbound,
+            "own_normalisers": self.own_normalisers,
             "origin": self.origin,
             "kinds": dict(sorted(self.kinds.items())),
             "panels": [{"seq": p.seq, "digest": p.digest, **p.declaration} for p in self.panels],
@@ -156,6 +165,7 @@ def verify_store(
         proven=0 if pinned is None else pinned.size,
         replayed=walk.replayed if replaying else None,
         unbound=0 if walk.context is None else walk.context.unbound,
+        own_normalisers=0 if walk.context is None else walk.context.own_normalisers,
         kinds=walk.kinds,
         panels=() if walk.context is None else tuple(walk.context.panels.values()),
         unreplayed=walk.unreplayed,

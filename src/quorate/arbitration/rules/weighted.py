@@ -33,22 +33,14 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Final
+from typing import Final, Protocol
 
+from quorate.arbitration.rules.reasons import reaches, shortfall
 from quorate.core import limits
 from quorate.core.errors import UsageError
 from quorate.core.exact import common_scale
 
 RULE: Final = "weighted-quorum/1"
-
-
-NO_PROPOSALS: Final = "no_proposals"
-ZERO_TOTAL: Final = "zero_total"
-SUPPORT: Final = "support"
-BACKING: Final = "backing"
-SUPPORT_AND_BACKING: Final = "support_and_backing"
-REASONS: Final = (NO_PROPOSALS, ZERO_TOTAL, SUPPORT, BACKING, SUPPORT_AND_BACKING)
-"""Why nothing was committed: nothing to fold, no weight at all, or what fell short."""
 
 _SCALE_BOUND = 10**limits.MAX_SCALE_DIGITS
 
@@ -112,7 +104,7 @@ class Fold:
         support, backing: the leader's; 0 where there is no leader or the total is zero.
         total_votes: V(all). absent_weight: W(A), the void among A.
         roster_weight: W(all) + W(A).
-        reason: ``None`` if the leader is committed, else one of :data:`REASONS`.
+        reason: ``None`` if the leader is committed, else why not.
     """
 
     groups: tuple[Group, ...]
@@ -123,6 +115,68 @@ class Fold:
     absent_weight: Fraction
     roster_weight: Fraction
     reason: str | None
+
+
+class Votes(Protocol):
+    """What a vote is made of."""
+
+    @property
+    def weight(self) -> Fraction:
+        """Route weight."""
+
+    @property
+    def confidence(self) -> Fraction:
+        """Confidence, 0 to 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scaled:
+    """Votes and weights as integers.
+
+    Attributes:
+        votes: over ``scale``, one for each ballot.
+        weights: over ``weight_scale``, likewise.
+        gone: weight of the absent, over ``weight_scale``.
+        scale, weight_scale: the denominators; the second divides the first.
+        total: all votes and the weight of the absent, over ``scale``.
+        roster: all weights, over ``weight_scale``.
+    """
+
+    votes: list[int]
+    weights: list[int]
+    gone: int
+    scale: int
+    weight_scale: int
+    total: int
+    roster: int
+
+
+def to_scale(ballots: Sequence[Votes], absent: Sequence[Fraction]) -> Scaled:
+    """Bring votes and weights to common denominators.
+
+    Raises:
+        UsageError: that of the votes has more than ``limits.MAX_SCALE_DIGITS`` digits.
+    """
+    weights, weight_scale = common_scale([*(ballot.weight for ballot in ballots), *absent])
+    sureness, sure_scale = common_scale([ballot.confidence for ballot in ballots])
+    scale = weight_scale * sure_scale
+    if scale >= _SCALE_BOUND:
+        raise UsageError(
+            "the route weights and confidences share no denominator of at most "
+            f"{limits.MAX_SCALE_DIGITS} digits; write the route weights as decimals"
+        )
+    here = weights[: len(ballots)]
+    votes = [weight * sure for weight, sure in zip(here, sureness, strict=True)]
+    gone = sum(weights[len(ballots) :])
+    return Scaled(
+        votes=votes,
+        weights=here,
+        gone=gone,
+        scale=scale,
+        weight_scale=weight_scale,
+        total=sum(votes) + gone * sure_scale,
+        roster=sum(weights),
+    )
 
 
 def settle(ballots: Sequence[Ballot]) -> tuple[list[Ballot], tuple[Void, ...]]:
@@ -162,20 +216,10 @@ def weighted_quorum(
         UsageError: the common denominator has more than ``limits.MAX_SCALE_DIGITS`` digits.
     """
     kept, void = settle(ballots)
-    away = [*absent.values(), *(item.weight for item in void)]
-    weights, weight_scale = common_scale([*(ballot.weight for ballot in kept), *away])
-    sureness, sure_scale = common_scale([ballot.confidence for ballot in kept])
-    scale = weight_scale * sure_scale
-    if scale >= _SCALE_BOUND:
-        raise UsageError(
-            "the route weights and confidences share no denominator of at most "
-            f"{limits.MAX_SCALE_DIGITS} digits; write the route weights as decimals"
-        )
-    here = weights[: len(kept)]
-    votes = [weight * sure for weight, sure in zip(here, sureness, strict=True)]
-    gone = sum(weights[len(kept) :])
-    total = sum(votes) + gone * sure_scale
-    roster = sum(weights)
+    scaled = to_scale(kept, [*absent.values(), *(item.weight for item in void)])
+    votes, here, gone = scaled.votes, scaled.weights, scaled.gone
+    scale, weight_scale = scaled.scale, scaled.weight_scale
+    total, roster = scaled.total, scaled.roster
     by_digest: dict[str, list[int]] = {}
     for index, ballot in enumerate(kept):
         by_digest.setdefault(ballot.digest, []).append(index)
@@ -190,26 +234,13 @@ def weighted_quorum(
         total_votes=Fraction(sum(votes), scale),
         absent_weight=Fraction(gone, weight_scale),
         roster_weight=Fraction(roster, weight_scale),
-        reason=_reason(
-            bool(order), total, _reaches(led, total, quorum), _reaches(backed, roster, quorum)
+        reason=shortfall(
+            some=bool(order),
+            total=total,
+            supported=reaches(led, total, quorum),
+            backed=reaches(backed, roster, quorum),
         ),
     )
-
-
-def _reaches(part: int, whole: int, quorum: Fraction) -> bool:
-    return part * quorum.denominator >= quorum.numerator * whole
-
-
-def _reason(some: bool, total: int, supported: bool, backed: bool) -> str | None:  # noqa: FBT001 - a truth table
-    if not some:
-        return NO_PROPOSALS
-    if total == 0:
-        return ZERO_TOTAL
-    if supported and backed:
-        return None
-    if supported:
-        return BACKING
-    return SUPPORT if backed else SUPPORT_AND_BACKING
 
 
 def _top(group: Sequence[int], kept: Sequence[Ballot], votes: Sequence[int]) -> tuple[int, str]:

@@ -1,0 +1,1 @@
+"""Vectors that every implementation must reproduce, and what writes them."""

@@ -1,0 +1,139 @@
+"""What ``quorate explain`` shows beside the story: rounds, merge, domains, and what came before.
+
+It reads bodies that replay has computed again, so their shape is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from fractions import Fraction
+from typing import Any, Final
+
+from quorate.core.text import printable
+
+_MOST_OPTIONS: Final = 20
+_MOST_ROUNDS: Final = 8
+_ANSWER: Final = 24
+
+
+def more(body: Mapping[str, Any]) -> Iterator[str]:
+    """Lines to show under the story of a decision or refusal, each ready to be printed."""
+    verdict = body["verdict"]
+    if "rounds" in verdict["trace"]:
+        yield from _rounds(verdict["trace"])
+    if body.get("merge") is not None:
+        yield from _merge(body["merge"])
+    if verdict.get("independence") is not None:
+        yield from _independence(verdict["independence"], len(body["roster"]))
+    if body.get("consultation") is not None:
+        yield from _consultation(body["consultation"])
+    if body.get("parent") is not None:
+        yield from _parent(body["parent"])
+
+
+def describe(verdict: Mapping[str, Any]) -> str:
+    """The story of a decision or a refusal, in a paragraph."""
+    from quorate.arbitration import Decision, Tally
+
+    kind = Decision if verdict["status"] == "committed" else Tally
+    return kind.from_dict(verdict).describe()
+
+
+def _number(text: str) -> str:
+    return f"{float(Fraction(text)):.4g}"
+
+
+def _short(text: str) -> str:
+    shown = printable(text)
+    return shown if len(shown) <= _ANSWER else f"{shown[: _ANSWER - 1]}…"
+
+
+def _rounds(trace: Mapping[str, Any]) -> Iterator[str]:
+    """The votes of every option in every round, and when it was eliminated."""
+    rounds = trace["rounds"]
+    if not rounds:
+        return
+    answers = {option["digest"]: _short(option["answer"]) for option in trace["options"]}
+    gone = {one["eliminated"]: n for n, one in enumerate(rounds, 1) if one["eliminated"]}
+    last = len(rounds) + 1
+    # Those that stayed longest stand first, with more votes before less.
+    order = sorted(
+        answers,
+        key=lambda o: (-gone.get(o, last), -Fraction(rounds[-1]["tally"].get(o, 0)), o),
+    )
+    shown = list(enumerate(rounds, 1))
+    if len(shown) > _MOST_ROUNDS:
+        shown = shown[-_MOST_ROUNDS:]
+    yield ""
+    yield f"Votes by round ({len(rounds)} in all):"
+    width = max(_ANSWER // 2, *(len(answers[option]) for option in order[:_MOST_OPTIONS]))
+    yield f"  {'':{width}}" + "".join(f"{n:>10}" for n, _ in shown)
+    for option in order[:_MOST_OPTIONS]:
+        cells = [
+            _number(one["tally"].get(option, "0")) if gone.get(option, last) >= n else ""
+            for n, one in shown
+        ]
+        out = f"   out in round {gone[option]}" if option in gone else ""
+        yield f"  {answers[option]:{width}}" + "".join(f"{cell:>10}" for cell in cells) + out
+    if len(order) > _MOST_OPTIONS:
+        yield f"  … {len(order) - _MOST_OPTIONS} more options"
+    lost = [_number(one["exhausted"]) for _, one in shown]
+    if any(cell != "0" for cell in lost):
+        yield f"  {'exhausted':{width}}" + "".join(f"{cell:>10}" for cell in lost)
+    if trace["condorcet"] is not None:
+        yield (
+            f"{answers[trace['condorcet']]} would have beaten each of the others one to one, "
+            "and lost."
+        )
+
+
+def _merge(merge: Mapping[str, Any]) -> Iterator[str]:
+    yield ""
+    yield (
+        f"Merged by {printable(merge['synthesizer'])} of {len(merge['sources'])} different "
+        f"answers; ratified by {_names(merge['ratified'])}, declined by "
+        f"{_names(merge['declined'])}."
+    )
+
+
+def _names(ids: list[str]) -> str:
+    return ", ".join(printable(id_) for id_ in ids) or "nobody"
+
+
+def _independence(report: Mapping[str, Any], voters: int) -> Iterator[str]:
+    yield ""
+    if not report["declared"]:
+        yield "Failing together: nothing is declared."
+    for name, found in sorted(report["attributes"].items()):
+        groups = [f"{printable(value)} {size}" for value, size in sorted(found["groups"].items())]
+        if found["undeclared"]:
+            groups.append(f"undeclared {found['undeclared']}")
+        worst = ", the worst" if name == report["worst"] else ""
+        yield (
+            f"Failing together by {printable(name)}{worst}: {', '.join(groups)}; it bears "
+            f"{found['faults'] or 'none'} of these groups faulty, with a quorum of "
+            f"{found['quorum']} experts."
+        )
+    if report["effective_voters"] is None:
+        yield f"Effective voters of {voters}: not known, {printable(str(report['why']))}"
+    else:
+        yield (
+            f"Effective voters: {_number(report['effective_voters'])} of {voters}, as errors "
+            f"correlate by {_number(report['correlation'])} over {report['outcomes']} outcomes"
+        )
+
+
+def _consultation(consultation: Mapping[str, Any]) -> Iterator[str]:
+    verdict = consultation["body"]["verdict"]
+    yield ""
+    yield (
+        f"Consulted as {printable(consultation['expert_id'])}, of route weight "
+        f"{_number(consultation['route_weight'])}: {printable(describe(verdict))}"
+    )
+
+
+def _parent(parent: Mapping[str, Any]) -> Iterator[str]:
+    yield ""
+    yield f"Before that ({parent['rule']}): {printable(describe(parent['verdict']))}"
+    for line in more(parent):
+        yield f"  {line}" if line else ""
