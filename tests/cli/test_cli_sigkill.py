@@ -57,7 +57,7 @@ async def nap2(task):
 """
 FORKING = """
 import os, sys
-import quorate.arbitration, quorate.hub, quorate.hub.panel_record
+import quorate.hub.deciding, quorate.hub.panel_record, quorate.hub.run, quorate.hub.trace
 from quorate.cli.app import run
 for line in sys.stdin:
     child = os.fork()
