@@ -12,10 +12,16 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input -qq
 DEMO := $(VENV)/.demo
 DEV := $(VENV)/.dev
 ADAPTERS := $(VENV)/.adapters
+
+# What runoffs are measured against pins an older NumPy than ours, so measuring has an
+# environment of its own inside .venv.
+BENCHES := $(VENV)/bench
+BENCH := $(BENCHES)/.installed
+
 CLIENTS := openai a2a-sdk mcp httpx2 httpx
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-adapters lint bench lock clean
+.PHONY: help demo test test-adapters mutants soak lint bench quality conformance lock clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
@@ -35,14 +41,28 @@ test-adapters: $(ADAPTERS) ## test experts behind OpenAI's API, A2A and MCP, wit
 		print("with", *(f"{name} {v(name)}" for name in "$(CLIENTS)".split()), sep="  ")'
 	@QUORATE_ALL_ADAPTERS=1 $(BIN)/python -m pytest tests/adapters
 
+# MUTANTS: options of tests/mutants/run.py, such as --sample 12 --seed x, or --only ID.
+mutants: $(DEV) ## plant defects one at a time; each has to fail the tests named for it
+	@$(BIN)/python tests/mutants/run.py $(MUTANTS)
+
+SECONDS ?= 300
+soak: $(DEV) ## random panels and hostile experts, killed and resumed (SECONDS=300 SEED=any)
+	@$(BIN)/python tests/soak/run.py --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
+
 lint: $(DEV) ## check style, types and layers
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 
-bench: $(DEV) ## measure, and print the ratios (also in benchmarks/results.json)
-	@$(BIN)/python -m benchmarks
+bench: $(BENCH) ## measure, and print the ratios (also in benchmarks/results.json)
+	@$(BENCHES)/bin/python -m benchmarks
+
+quality: $(DEV) ## count right and wrong decisions under liars, by each rule
+	@$(BIN)/python -m benchmarks.quality
+
+conformance: $(DEV) ## write the vectors for other implementations again
+	@$(BIN)/python -m conformance.generate
 
 # The locks hold hashes for every platform and no address of any index.
 # `make lock UPGRADE=--upgrade` moves the pins to the newest releases.
@@ -55,6 +75,10 @@ lock: ## resolve the dependencies again (needs uv on PATH)
 	$(COMPILE) -c requirements/dev.lock --no-annotate -o requirements/base.lock
 	$(COMPILE) --extra adapters --extra peers -c requirements/dev.lock --no-annotate \
 		-o requirements/adapters.lock
+	# All as in dev.lock but NumPy, of which the peers' own libraries want an older one.
+	awk '/^[a-z]/ { other = !/^numpy==/ } other' requirements/dev.lock > requirements/others.tmp
+	$(COMPILE) --extra build --extra bench -c requirements/others.tmp --no-annotate \
+		-o requirements/bench.lock; status=$$?; rm -f requirements/others.tmp; exit $$status
 
 clean: ## remove the environment, caches and measurements
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
@@ -75,4 +99,13 @@ $(DEMO) $(DEV): $(VENV)/.%: requirements/%.lock pyproject.toml
 $(ADAPTERS): requirements/adapters.lock $(DEV)
 	@echo "adding requirements/adapters.lock to $(VENV) ..."
 	@$(PIP) install --require-hashes -r $<
+	@touch $@
+
+$(BENCH): requirements/bench.lock $(DEV)
+	@echo "setting up $(BENCHES) from requirements/bench.lock (a minute or two, once) ..."
+	@$(PYTHON) -m venv $(BENCHES)
+	@$(BENCHES)/bin/python -m pip --disable-pip-version-check --no-input -qq \
+		install --require-hashes -r $<
+	@$(BENCHES)/bin/python -m pip --disable-pip-version-check --no-input -qq \
+		install --no-deps --no-build-isolation --editable .
 	@touch $@

@@ -14,8 +14,8 @@ from benchmarks.measure import Aim, Figure, Settings, Spread, Step, rate_of, sid
 from quorate.arbitration import instant_runoff
 
 RUNOFF: Final = "instant runoff"
-PREF_VOTING: Final = "pref_voting, count alone"
-VOTEKIT: Final = "votekit, count alone"
+PREF_VOTING: Final = "pref_voting"
+VOTEKIT: Final = "votekit"
 ABOUT_PEERS: Final = "not compared: pref_voting and votekit are not installed; 'make bench' does it"
 
 Ballots = NDArray[np.int64]
@@ -23,10 +23,11 @@ Ballots = NDArray[np.int64]
 
 
 def steps(settings: Settings) -> list[Step]:
-    """A thousand and a hundred thousand ballots over five options, then a million over twenty."""
+    """Beside the peers over five and twenty options, then a million ballots, then a panel's."""
     return [
-        Step("runoff, 1,000 ballots", lambda: _beside_peers(settings, 1_000)),
-        Step("runoff, 100,000 ballots", lambda: _beside_peers(settings, 100_000)),
+        Step("runoff, 1,000 ballots", lambda: _beside_peers(settings, 1_000, 5)),
+        Step("runoff, 100,000 ballots", lambda: _beside_peers(settings, 100_000, 5)),
+        Step("runoff, 1,000 ballots of 20", lambda: _beside_peers(settings, 1_000, 20)),
         Step("runoff, 1,000,000 ballots", lambda: _alone(settings)),
         Step("runoff, a panel", lambda: _panel(settings)),
     ]
@@ -40,21 +41,24 @@ def ballots(count: int, options: int) -> Ballots:
 
 
 def _peers(rankings: Ballots) -> dict[str, Callable[[], object]]:
-    """Counting by the peers, their profiles made beforehand."""
+    """Counting by the peers, from the same array, which they take as distinct ballots."""
     made: dict[str, Callable[[], object]] = {}
     if importlib.util.find_spec("pref_voting") is not None:
-        from pref_voting.profiles import Profile
-        from pref_voting.voting_methods import instant_runoff as theirs
-
-        kinds, counts = np.unique(rankings, axis=0, return_counts=True)
-        profile = Profile(kinds.tolist(), rcounts=counts.tolist())
-        made[PREF_VOTING] = lambda: theirs(profile)
+        made[PREF_VOTING] = lambda: _pref_voting(rankings)
     if importlib.util.find_spec("votekit") is not None:
-        made[VOTEKIT] = _votekit(rankings)
+        made[VOTEKIT] = lambda: _votekit(rankings)
     return made
 
 
-def _votekit(rankings: Ballots) -> Callable[[], object]:
+def _pref_voting(rankings: Ballots) -> object:
+    from pref_voting.profiles import Profile
+    from pref_voting.voting_methods import instant_runoff as theirs
+
+    kinds, counts = np.unique(rankings, axis=0, return_counts=True)
+    return theirs(Profile(kinds.tolist(), rcounts=counts.tolist()))
+
+
+def _votekit(rankings: Ballots) -> object:
     from votekit.ballot import RankBallot
     from votekit.elections import IRV
     from votekit.pref_profile import RankProfile
@@ -68,19 +72,19 @@ def _votekit(rankings: Ballots) -> Callable[[], object]:
             for kind, count in zip(kinds, counts, strict=True)
         )
     )
-    return lambda: IRV(profile, tiebreak="lexicographic")
+    return IRV(profile, tiebreak="lexicographic")
 
 
-def _beside_peers(settings: Settings, count: int) -> list[Figure]:
-    rankings = ballots(count, 5)
-    options = list(range(5))
+def _beside_peers(settings: Settings, count: int, options_count: int) -> list[Figure]:
+    rankings = ballots(count, options_count)
+    options = list(range(options_count))
     ours = "whole array"
     peers = _peers(rankings)
     subjects = {ours: lambda: rate_of(count, lambda: instant_runoff(rankings, options=options))}
     for name, work in peers.items():
         subjects[name] = lambda work=work: rate_of(count, work)  # type: ignore[misc]
-    turns = side_by_side(subjects, settings.turns)
-    title = f"{count:,} ballots, 5 options"
+    turns = side_by_side(subjects, settings.turns if options_count < 20 else 1)
+    title = f"{count:,} ballots, {options_count} options"
     if not peers:
         return [_figure(title, turns.rates[ours], ABOUT_PEERS)]
     note = (

@@ -109,7 +109,10 @@ SAME: Final[list[tuple[str, Any, Any]]] = [
     ("text", "STRASSE", "strasse"),
     ("text", "Stra\u00dfe", "strasse"),
     ("text", "\u1e9e", "ss"),
-    ("text", "\ufb03 \uff22 \u2460 \u00bd", "ffi b 1 1\u20442"),
+    ("text", "\ufb03 \uff22 \u2163 \uff11 \ufe8e \u2026", "ffi b iv 1 \u0627 ..."),
+    ("text", "5 mW", "5 mw"),
+    ("text", "5 MW", "5 mw"),
+    ("text", "a" + "\u0301\u0316" * 15, "\u00e1" + "\u0316" * 15 + "\u0301" * 14),
     ("text", "\u038c\u03a3\u039f\u03a3", "\u03cc\u03c3\u03bf\u03c3"),
     ("text", "e\u0301 E\u0301 \u00c9", "\u00e9 \u00e9 \u00e9"),
     ("text", "\u0130 I \u0131", "i\u0307 i \u0131"),
@@ -117,7 +120,7 @@ SAME: Final[list[tuple[str, Any, Any]]] = [
     ("text", "\u0345", "\u03b9"),
     ("text", "\u212a\u212b", "k\u00e5"),
     ("text", "\u00a8", "\u0308"),
-    ("text", "\U00010400 \U0001d400", "\U00010428 a"),
+    ("text", "\U00010400", "\U00010428"),
     ("text", "\u13a0 \uab70", "\u13a0 \u13a0"),
     ("text", "\U0001f600\ufe0f", "\U0001f600\ufe0f"),
     ("text", "\uac00 \u1100\u1161", "\uac00 \uac00"),
@@ -128,7 +131,7 @@ SAME: Final[list[tuple[str, Any, Any]]] = [
     ("number", "007", "7"),
     ("number", " +5.00\n", "5"),
     ("number", "-0", "0"),
-    ("number", "-0.0%", "0"),
+    ("number", "-0.0%", "0 %"),
     ("number", ".5", "1/2"),
     ("number", "1e3", "1000"),
     ("number", "1E-2", "1/100"),
@@ -142,9 +145,10 @@ SAME: Final[list[tuple[str, Any, Any]]] = [
     ("number", "1\u00a0000", "1000"),
     ("number", "1\u2009000", "1000"),
     ("number", "1\u202f000", "1000"),
-    ("number", "5%", "1/20"),
-    ("number", "12.5 %", "1/8"),
-    ("number", "1/2%", "1/200"),
+    ("number", "5%", "5 %"),
+    ("number", "12.5 %", "25/2 %"),
+    ("number", "1/2%", "1/2 %"),
+    ("number", "500%", "500 %"),
     ("number", "$5", "5 $"),
     ("number", "5.00 $", "5 $"),
     ("number", "-$5", "-5 $"),
@@ -173,6 +177,11 @@ SAME: Final[list[tuple[str, Any, Any]]] = [
     ("json", '{"b": 1.0, "a": "x"}', {"a": "x", "b": 1}),
     ("json", "```json\n[1, 2e0]\n```", [1, 2]),
     ("json", "5", 5),
+    (
+        "json",
+        "[1.50, 0.30000000000000004, 1e21, 100000000000000000000]",
+        [1.5, 0.30000000000000004, 1e21, 1e20],
+    ),
     ("json", {"a": [1]}, {"a": [1]}),
     ("json", None, None),
     ("json", "\u00a0null\n", None),
@@ -219,6 +228,16 @@ SAME_SPELLED: Final[list[tuple[str, str, Any]]] = [
 
 REFUSED: Final[list[tuple[str, Any]]] = [
     *(("text", payload) for payload in (5, True, None, ["a"], {"a": "b"})),
+    # Another meaning: superscripts, subscripts, fractions, styled letters, squares, circles,
+    # and digits that would stand beside other digits.
+    *(
+        ("text", payload)
+        for payload in (
+            "10\u00b2", "H\u2082O", "1\u00bd", "\U0001d400", "\u211d", "\u33a1", "10\u2460",
+            "1\u32c0", "\u2488", "\u2474", "25 \u00baC", "\u2122", "a" + "\u0301" * 31,
+            "a" + "\u0301\u0316" * 16,
+        )
+    ),
     *(
         ("number", payload)
         for payload in (
@@ -243,6 +262,8 @@ REFUSED: Final[list[tuple[str, Any]]] = [
         for payload in (
             "", "yes", "{", '{"a": 1, "a": 1}', "NaN", "[1,]", "9007199254740993", '"yes"', "'a'",
             "```\n1\n```\n```\n2\n```", '"\\ud800"', "[" * 65 + "]" * 65, "\ufeff1",
+            "10000000000000000.9", "[0.1000000000000000055511151231257827]", "9007199254740993.0",
+            '{"a": 1e-400}',
         )
     ),
     *(("code", payload) for payload in (5, None, ["a"])),
@@ -339,6 +360,31 @@ FOLDS: Final[list[tuple[str, str, list[dict[str, str]], list[dict[str, str]], di
     ("differing in confidence alone is equivocation", "0.5",
      ballots(("a", "x", "0.9", "1"), ("a", "x", "1", "1"), ("b", "y", "1", "9")), [],
      {"void": ["a"]}),
+]  # fmt: skip
+
+# Name, ballots whose answers are the spellings of one group, and what must come out.
+SPELLINGS: Final[list[tuple[str, list[dict[str, str]], dict[str, Any]]]] = [
+    ("one that is sure does not choose for three that agree",
+     ballots(("l", "liar", "1", "1"), ("h1", "h", "0.5", "1"), ("h2", "h", "0.5", "1"),
+             ("h3", "h", "0.5", "1")), {"spelling": "h", "expert": "h1"}),
+    ("one spelling is the higher vote's", ballots(("a", "x", "0.5", "1"), ("b", "x", "1", "1")),
+     {"spelling": "x", "expert": "b"}),
+    ("level sums: the higher single vote",
+     ballots(("a", "x", "0.5", "1"), ("b", "x", "0.5", "1"), ("z", "y", "1", "1")),
+     {"spelling": "y", "expert": "z"}),
+    ("level in both: the smaller id", ballots(("b", "x", "1", "1"), ("a", "y", "1", "1")),
+     {"spelling": "y", "expert": "a"}),
+    ("the smaller id among holders of the highest vote, not in the group",
+     ballots(("a", "x", "0.5", "1"), ("c", "x", "1", "1"), ("b", "y", "1", "1"),
+             ("d", "y", "0.5", "1")), {"spelling": "y", "expert": "b"}),
+    ("tenths are tenths",
+     ballots(("a", "x", "1", "0.1"), ("b", "x", "1", "0.2"), ("c", "y", "1", "0.3")),
+     {"spelling": "y", "expert": "c"}),
+    ("all without a vote", ballots(("b", "x", "0", "1"), ("a", "y", "0", "1")),
+     {"spelling": "y", "expert": "a"}),
+    ("ids go by code point",
+     ballots(("\U0001f600", "x", "1", "1"), ("\uffee", "y", "1", "1")),
+     {"spelling": "y", "expert": "\uffee"}),
 ]  # fmt: skip
 
 # Name, quorum, early, ballots, absent, pending, and what must come out.

@@ -215,6 +215,23 @@ def order() -> Iterator[Case]:
         yield {"name": f"drawn {index}", "in": {"ballots": ballots}, "out": {"order": out}}
 
 
+def spellings() -> Iterator[Case]:
+    """Ballots of one group, each with its spelling -> the spelling that is committed."""
+    for name, cast, must in by_hand.SPELLINGS:
+        out = _checked(dict(naive.spelled(cast)), must, name)
+        yield {"name": name, "in": {"ballots": cast}, "out": out}
+    draw = Draw("spellings")
+    for index in range(50):
+        experts = [draw.one(EXPERTS), *draw.some(EXPERTS, len(EXPERTS))]
+        cast = by_hand.ballots(
+            *(
+                (e, draw.one("xyz"), draw.one(["0.5", "1"]), draw.one(["0.1", "0.2", "1/3"]))
+                for e in dict.fromkeys(experts)
+            )
+        )
+        yield {"name": f"drawn {index}", "in": {"ballots": cast}, "out": naive.spelled(cast)}
+
+
 def runoff() -> Iterator[Case]:
     """Rankings -> winner and rounds."""
     for name, rankings, weights, options, must in by_hand.RUNOFFS:
@@ -276,9 +293,7 @@ def _drawn_number(draw: Draw) -> tuple[str, str, str]:
     if draw.below(2):
         payload, value = f"-{payload}", -value
     ending = draw.one(["", "", "%", " %", "$", " \u20ac"])
-    if ending.endswith("%"):
-        value /= 100
-    elif ending:
+    if ending:
         unit = f" {ending.strip()}"
     return "number", f" {payload}{ending}\n", f"{value}{unit}"
 
@@ -332,6 +347,7 @@ FILES: dict[str, Callable[[], Iterator[Case]]] = {
     "order": order,
     "quorums": quorums,
     "runoff": runoff,
+    "spellings": spellings,
     "unassigned": unassigned,
     "votes": votes,
     "weighted_quorum": weighted_quorum,

@@ -135,6 +135,18 @@ def ordered(kept: Sequence[Ballot]) -> list[dict[str, Any]]:
     return groups
 
 
+def spelled(cast: Sequence[Ballot]) -> dict[str, str]:
+    """Which spelling of one group is committed, and whose: the order, step by step."""
+    sums: dict[str, Fraction] = {}
+    for ballot in cast:
+        sums[ballot["answer"]] = sums.get(ballot["answer"], Fraction(0)) + vote(ballot)
+    heaviest = {answer for answer, votes in sums.items() if votes == max(sums.values())}
+    left = [ballot for ballot in cast if ballot["answer"] in heaviest]
+    highest = max(map(vote, left))
+    first = min((b for b in left if vote(b) == highest), key=lambda ballot: ballot["expert"])
+    return {"spelling": first["answer"], "expert": first["expert"]}
+
+
 def weighted_quorum(given: dict[str, Any]) -> dict[str, Any]:
     """Weighted quorum, from its formulas."""
     return first_to_quorum({**given, "pending": [], "early": "certain"})

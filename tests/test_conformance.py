@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from quorate.arbitration import instant_runoff
+from quorate.arbitration import Proposal, gather, instant_runoff
+from quorate.arbitration.arbiters.spelling import winner_of
+from quorate.arbitration.counted import count
+from quorate.arbitration.normal import Normaliser
 from quorate.arbitration.rules import Ballot, weighted_quorum
 from quorate.arbitration.rules.early import first_to_quorum
 from quorate.arbitration.rules.normalise import NORMALISERS, NotNormalError, normal_digest
@@ -164,6 +167,16 @@ def test_order(given, out):
         groups = weighted_quorum(list(cast), {}, Fraction(1, 2)).groups
         found = [{"answer": g.digest, "votes": as_text(g.votes), "top": g.top} for g in groups]
         assert found == out["order"]
+
+
+@pytest.mark.parametrize(("given", "out"), vectors("spellings"))
+def test_spellings(given, out):
+    for cast in orders(ballots(given)):
+        sent = [Proposal(b.expert_id, b.digest, b.confidence, b.weight) for b in cast]
+        counted = count(gather(sent), Normaliser.of(lambda _: "one group"))
+        (group,) = weighted_quorum(counted.ballots(), {}, Fraction(1, 2)).groups
+        chosen = winner_of(counted, group)
+        assert {"spelling": chosen.payload, "expert": chosen.expert_id} == out
 
 
 @pytest.mark.parametrize("blank", [0, BALLOTS_THAT_NEED_NUMPY], ids=["few", "many"])

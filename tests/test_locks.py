@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-NAMES = ("base", "demo", "dev", "adapters")
+NAMES = ("base", "demo", "dev", "adapters", "bench")
 
 
 def text(name: str) -> str:
@@ -50,6 +50,13 @@ def test_the_adapters_go_on_top_of_the_rest() -> None:
         assert pin in versions.get(pin.split("==")[0], {pin}), pin
 
 
+def test_what_is_measured_is_what_is_shipped_but_for_numpy() -> None:
+    """The peers that runoffs are measured against want an older NumPy, and nothing else."""
+    shipped, measured = pins("base").keys(), pins("bench").keys()
+    assert all(pin.startswith("numpy==") for pin in shipped - measured)
+    assert any(pin.startswith("numpy==") for pin in measured)
+
+
 def test_locks_follow_pyproject() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
@@ -59,6 +66,7 @@ def test_locks_follow_pyproject() -> None:
         "dev": extras["dev"],
         "adapters": [*extras["http"], *extras["llm"], *extras["a2a"], *extras["mcp"]]
         + extras["peers"],
+        "bench": project["dependencies"] + extras["build"] + extras["bench"],
     }
     for name, requirements in wanted.items():
         locked = {pin.split("==")[0] for pin in pins(name)}

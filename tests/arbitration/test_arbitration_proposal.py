@@ -265,3 +265,49 @@ def test_unknown_reasons_and_keys_are_refused():
         Proposal.from_dict({**good, "ranking": None})
     with pytest.raises(UsageTypeError):
         Absence.from_dict([])
+
+
+def aliased(times, value, deep):
+    """A list that stands many times in another, and that one in a third, and so on."""
+    for _ in range(deep):
+        value = [value] * times
+    return value
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        aliased(10, "x", 40),
+        aliased(2, [], 50),
+        {"a": aliased(10, {"b": 1}, 30)},
+        ["x" * 10_000] * 1000,
+        [{"k" * 1000: 1}] * 10_000,
+    ],
+    # Written out, each would be too long for a test's name too.
+    ids=["lists", "empty", "objects", "texts", "keys"],
+)
+def test_what_stands_in_itself_many_times_is_refused_by_its_size(payload, monkeypatch):
+    monkeypatch.setattr(limits, "MAX_PAYLOAD_BYTES", 1 << 14)
+    for sent in ({"payload": payload}, {"payload": 1, "ranking": [payload]}):
+        with pytest.raises(MisbehaviourError, match="is larger than 16384 bytes"):
+            Proposal("a", confidence=0.5, route_weight=1, **sent)
+
+
+def test_a_list_that_holds_itself_is_refused():
+    endless = []
+    endless += [endless, endless]
+    with pytest.raises(MisbehaviourError, match="nested deeper than"):
+        Proposal("a", endless, 0.5, 1)
+
+
+def test_the_most_items_that_a_payload_can_have():
+    most = (limits.MAX_PAYLOAD_BYTES - 1) // 2
+    assert len(Proposal("a", [1] * most, 0.5, 1).payload) == most
+    with pytest.raises(MisbehaviourError, match="has 1048577 bytes"):
+        Proposal("a", [1] * (most + 1), 0.5, 1)
+
+
+def test_the_size_is_that_of_payload_and_ranking():
+    assert Proposal("a", {"é": [1.5, None]}, 0.5, 1).size == len(canonical({"é": [1.5, None]}))
+    ranking = ["yes", 2]
+    assert Proposal("a", "yes", 0.5, 1, ranking=ranking).size == 5 + len(canonical(ranking))

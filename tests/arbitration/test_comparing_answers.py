@@ -1,5 +1,8 @@
 """What counts as the same answer: named normalisers, a caller's own, and what none can read."""
 
+from fractions import Fraction
+from itertools import permutations
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +13,7 @@ from quorate.arbitration import (
     Decision,
     FirstToQuorumArbiter,
     Proposal,
+    RankedRunoffArbiter,
     WeightedQuorumArbiter,
     gather,
 )
@@ -29,7 +33,7 @@ SPELT = [
 def test_answers_group_by_normal_form_and_a_real_payload_is_committed():
     assert Arbiter(quorum=0.5).fold(gather(SPELT)).reason
     decision = Arbiter(quorum=0.7, normalize="text").arbitrate(SPELT)
-    # The highest vote's own words, not the normal form.
+    # The words of the highest vote, for no two agree on a spelling; not the normal form.
     assert (decision.consensus, decision.digest) == (" PARIS ", digest(" PARIS "))
     (group, _) = decision.trace["groups"]
     assert group["members"] == ["a", "b", "c"]
@@ -37,6 +41,96 @@ def test_answers_group_by_normal_form_and_a_real_payload_is_committed():
     assert group["answer"] == '" PARIS "'
     assert "Answers were compared by their normal form, text." in decision.describe()
     same_again(decision)
+
+
+KINDS = (WeightedQuorumArbiter, FirstToQuorumArbiter, RankedRunoffArbiter)
+HONEST = "x = 1"
+LIAR = "x = 1  # whatever a reader of files may mind"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_who_is_surest_does_not_choose_the_bytes_of_a_majority(kind):
+    sent = [Proposal("liar", LIAR, 1, 1)] + [Proposal(f"h{i}", HONEST, 0.6, 1) for i in range(3)]
+    for order in permutations(sent):
+        decision = kind(0.6, normalize="python").arbitrate(order)
+        assert (decision.consensus, decision.digest) == (HONEST, digest(HONEST))
+        group = decision.trace["groups"][0]
+        # Who had the highest vote is said as before, beside what is committed.
+        assert (group["top"], group["top_vote"], group["answer"]) == ("liar", "1", f'"{HONEST}"')
+        assert f'Committed "{HONEST}" (digest' in decision.describe()
+    same_again(decision)
+
+
+def test_a_cookie_in_a_comment_is_no_answer():
+    bad = "# coding: utf-7\nx = 1"
+    sent = [Proposal("liar", bad, 1, 1)] + [Proposal(f"h{i}", HONEST, 0.9, 1) for i in range(3)]
+    decision = Arbiter(quorum=0.6, normalize="python").arbitrate(sent)
+    assert decision.consensus == HONEST
+    assert [gone.expert_id for gone in decision.absent] == ["liar"]
+
+
+def test_a_ballot_that_ends_with_the_winner_speaks_for_the_spelling_it_ranks():
+    sent = [
+        Proposal("a", "X", 1, 1),
+        Proposal("b", "y", 0.9, 1, ranking=["y", "x"]),
+        Proposal("c", "x ", 0.9, 1),
+        Proposal("d", "z", 0.8, 1, ranking=["z", "x"]),
+        Proposal("e", "w", 0.9, 1, ranking=["w", "x "]),
+    ]
+    decision = RankedRunoffArbiter(0.5, normalize="text").arbitrate(sent)
+    # Those of b and d outweigh a's; e's ended with its own first option.
+    assert (decision.consensus, decision.digest) == ("x", digest("x"))
+    group = decision.trace["groups"][0]
+    assert (group["members"], group["top"], group["answer"]) == (["a", "b", "c", "d"], "a", '"x"')
+    same_again(decision)
+
+
+SPELLINGS = st.sampled_from(["x", "X", " x", "y", "Y"])
+CONFIDENCES = st.sampled_from([0, 0.5, 1])
+
+
+def plain(word):
+    return word.strip().lower()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(rows=st.lists(st.tuples(SPELLINGS, CONFIDENCES, st.sampled_from([1, 2])), max_size=6))
+def test_the_spelling_committed_twin(kind, rows):
+    """By hand: all but the best go, by sum, by single vote, by id."""
+    votes = {f"e{i}": Fraction(c) * w for i, (_, c, w) in enumerate(rows)}
+    sent = [Proposal(f"e{i}", *row) for i, row in enumerate(rows)]
+    bare = [Proposal(f"e{i}", plain(p), c, w) for i, (p, c, w) in enumerate(rows)]
+    outcome = kind(0.5, normalize="text").fold(gather(sent))
+    other = kind(0.5).fold(gather(bare))
+    assert type(outcome) is type(other)
+    assert outcome.support_exact == other.support_exact
+    if not isinstance(outcome, Decision):
+        return
+    left = [p for p in sent if plain(p.payload) == other.consensus]
+    sums = {p.payload: Fraction(0) for p in left}
+    for p in left:
+        sums[p.payload] += votes[p.expert_id]
+    left = [p for p in left if sums[p.payload] == max(sums.values())]
+    highest = max(votes[p.expert_id] for p in left)
+    left = [p for p in left if votes[p.expert_id] == highest]
+    assert outcome.consensus == min(left, key=lambda p: p.expert_id).payload
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_payload_is_read_once_however_many_send_and_rank_it(kind, monkeypatch):
+    read = []
+
+    def counting(_, payload):
+        read.append(payload)
+        return digest(payload)
+
+    monkeypatch.setattr("quorate.arbitration.normal._READ", {})
+    monkeypatch.setattr("quorate.arbitration.normal._built_in", counting)
+    ranking = {"ranking": ["once", "Once"]} if kind is RankedRunoffArbiter else {}
+    sent = [Proposal(f"e{i}", "once", 1, 1, **ranking) for i in range(5)]
+    for _ in range(3):
+        kind(0.5, normalize="text").arbitrate(sent)
+    assert sorted(read) == sorted({"once", *ranking.get("ranking", ())})
 
 
 @pytest.mark.parametrize("name", sorted(NORMALISERS))

@@ -32,6 +32,7 @@ from quorate.ledger import Ledger
 from quorate.ledger.replay import ReplayContext
 
 PANEL = digest("panel")
+TASK = {"id": "t", "input_digest": "0" * 64}
 ROSTER = {"ann": "2", "bob": "1", "cyd": "1", "dee": "1"}
 BASE = {"protocol": "weighted-quorum", "parameters": {"quorum": "9/10"}, "roster": ROSTER}
 WEAK = seal(WeightedQuorumArbiter(0.9), intake_of(ROWS))[1]
@@ -61,7 +62,8 @@ STEPS = {
 def held(declared, sealed):
     context = ReplayContext()
     context.declare_panel(PANEL, declared)
-    replay(*sealed, context)
+    kind, body = sealed
+    replay(kind, {"task": TASK, **body}, context)
 
 
 def refused(declared, sealed, match=None):
@@ -109,14 +111,16 @@ def test_nobody_joins_beside_a_consultation():
     more = escalated(parent=WEAK)
     both = gather([*more.proposals, Proposal("eve", "x", 1, 30)], more.absences)
     intake = replace(both, parent=WEAK, consultation=CONSULTED)
-    refused(DECLARED["escalate"], seal(WEIGHTED, intake, panel=PANEL), "the roster is not the one")
+    with pytest.raises(VerificationError, match="'eve' joined beside the consultation"):
+        seal(WEIGHTED, intake, panel=PANEL)
 
 
 def test_the_fallback_is_the_declared_one_and_decides_on_what_was_refused():
     refused({**DECLARED["fallback"], "fallback": "ann"}, STEPS["fallback"], "not the one")
-    asked_again = [ROWS[0], ("bob", "other", 1, 1), *ROWS[2:]]
-    sealed = seal(FallbackArbiter("bob", 0.9), intake_of(asked_again, parent=WEAK), panel=PANEL)
-    refused(DECLARED["fallback"], sealed, "the proposals are not those of the refusal")
+    asked_later = [*ROWS, ("fay", "other", 1, 1)]
+    sealed = seal(FallbackArbiter("fay", 0.9), intake_of(asked_later, parent=WEAK), panel=PANEL)
+    declared = {**DECLARED["fallback"], "fallback": "fay"}
+    refused(declared, sealed, "the proposals are not those of the refusal")
     weaker = seal(FallbackArbiter("bob", 0.1), intake_of(ROWS, parent=WEAK), panel=PANEL)
     refused(DECLARED["fallback"], weaker, "parameters of the fallback")
 

@@ -165,3 +165,46 @@ def test_a_broken_panel_or_line_is_told_all_the_same(folder, quorate):
 def test_without_dry_run_an_output_is_asked_for(folder, quorate):
     code, _, err = quorate("run", "quorate.toml", "tasks.jsonl")
     assert (code, "name an output with -o" in err) == (2, True)
+
+
+CHAT = """
+[[experts]]
+id = "model"
+kind = "chat"
+model = "small"
+base_url = "http://127.0.0.1:1/v1"
+confidence = {confidence}
+cost = 2
+retries = {retries}
+role = "reserve"
+"""
+
+
+def test_samples_are_counted_and_repeated_attempts_are_said_not_to_be(folder, quorate, foretold):
+    declare(
+        folder,
+        arbiter='on_under_quorum = "widen"',
+        b=CHAT.format(confidence='"samples:5"', retries=3),
+    )
+    found = foretold()
+    (model,) = [e for e in found["experts"] if e["id"] == "model"]
+    assert (model["samples"], model["retries"]) == (5, 3)
+    assert (model["calls"]["greatest"], model["completions"]["greatest"]) == (10, 50)
+    # A call is declared to cost what all its samples do together.
+    assert model["cost"]["expected"] == 0
+    assert found["calls"]["greatest"] == 30
+    assert found["completions"]["greatest"] == 70
+    _, out, _ = quorate("run", "quorate.toml", "tasks.jsonl", "--dry-run")
+    assert "model is sampled 5 times in each call: 0 completions, at most 50; its cost" in out
+    assert "attempts that adapters repeat (up to 3 times) come on top" in out
+
+
+def test_nothing_is_said_of_samples_and_attempts_where_there_are_none(folder, quorate):
+    declare(
+        folder,
+        arbiter='on_under_quorum = "widen"',
+        b=CHAT.format(confidence='"self"', retries=0),
+    )
+    _, out, _ = quorate("run", "quorate.toml", "tasks.jsonl", "--dry-run")
+    assert "sampled" not in out
+    assert "repeat" not in out

@@ -1,8 +1,13 @@
 """``quorate tune`` and ``quorate outcome``: which quorum the past speaks for."""
 
 import json
+from fractions import Fraction
+from xml.etree import ElementTree as ET
 
 import pytest
+
+from quorate.cli.tune_picture import picture
+from quorate.hub.tuning import Row
 
 # Ten tasks; three experts agree on right answers, two of them on wrong ones (tasks 7 to 9).
 EXPERTS = """
@@ -54,8 +59,8 @@ def test_the_least_quorum_without_a_wrong_answer_is_recommended(folder, quorate,
 def test_people_see_bars_and_the_least_quorum_marked(folder, quorate):
     code, out, _ = quorate("tune", "ledger.db", "--outcomes", "outcomes.jsonl")
     assert code == 0
-    assert "10 verdicts, of 10 of them the right answer is known" in out
-    assert "xxxxxxxxx" in out
+    assert "10 verdicts; the right answer is known of 10" in out
+    assert "xxx" in out
     (marked,) = [line for line in out.splitlines() if "<- least" in line]
     assert marked.startswith("0.68 to 1")
     assert "least quorum with none wrong: 0.68; it commits 70.0% of all verdicts" in out
@@ -135,3 +140,69 @@ def test_only_the_quorums_asked_for_are_shown(folder, quorate):
     args = ("--quorum", "0.6", "--quorum", "0.9", "--outcomes", "outcomes.jsonl", "--json")
     found = json.loads(quorate("tune", "ledger.db", *args)[1])
     assert [row["quorum"] for row in found["rows"]] == ["3/5", "9/10"]
+
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def drawn_in(folder):
+    return ET.fromstring((folder / "tune.svg").read_text())  # noqa: S314 - we wrote it
+
+
+def test_the_table_is_saved_as_a_picture_that_says_what_it_shows(folder, quorate):
+    arguments = ("tune", "ledger.db", "--outcomes", "outcomes.jsonl", "--svg", "tune.svg")
+    code, out, _ = quorate(*arguments)
+    assert code == 0
+    assert out.splitlines()[-1] == "picture: tune.svg"
+    root = drawn_in(folder)
+    assert root.get("role") == "img"
+    title, told = root.find(f"{SVG}title"), root.find(f"{SVG}desc")
+    assert (title.get("id"), told.get("id")) == (
+        root.get("aria-labelledby"),
+        root.get("aria-describedby"),
+    )
+    assert title.text == "10 verdicts by quorum: as sealed"
+    assert told.text == (
+        "quorum 0.34: 7 right, 3 wrong, 0 open, 0 refused; "
+        "quorum 0.68: 7 right, 0 wrong, 0 open, 3 refused; the least quorum recommended is 0.68"
+    )
+    heights = {}
+    for group in root.iter(f"{SVG}g"):
+        for bar in group.findall(f"{SVG}rect"):
+            at = heights.setdefault(group.find(f"{SVG}title").text, [])
+            at.append((bar.get("fill"), float(bar.get("height"))))
+    assert heights["quorum 0.5: 7 right, 3 wrong, 0 open, 0 refused"] == [
+        ("#1a7f37", 168),
+        ("#cf222e", 72),
+    ]
+    before = (folder / "tune.svg").read_bytes()
+    code, _, err = quorate(*arguments)
+    assert (code, (folder / "tune.svg").read_bytes()) == (2, before)
+    assert "is there already" in err
+
+
+def test_a_picture_without_known_outcomes_shows_what_commits(folder, quorate):
+    assert quorate("tune", "ledger.db", "--svg", "tune.svg", "--json")[0] == 0
+    told = drawn_in(folder).find(f"{SVG}desc").text
+    assert told.startswith("quorum 0.34: 10 committed; ")
+
+
+def test_a_picture_is_of_one_protocol_and_its_texts_are_escaped(folder, quorate):
+    both = ("--protocol", "weighted-quorum", "--protocol", "ranked-runoff")
+    code, _, err = quorate("tune", "ledger.db", "--svg", "tune.svg", *both)
+    assert code == 2
+    assert "one protocol" in err
+    assert not (folder / "tune.svg").exists()
+    row = Row(Fraction(1, 2), '<&\x1b">', 1, 0, 0, 0, 1, Fraction(1))
+    drawn = picture([row], row, known=1, verdicts=1)
+    title = ET.fromstring(drawn).find(f"{SVG}title")  # noqa: S314 - we wrote it
+    assert title.text.endswith('<&\\x1b">')
+
+
+def test_the_table_is_whole_on_a_narrow_terminal(folder, quorate, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    _, out, _ = quorate("tune", "ledger.db", "--outcomes", "outcomes.jsonl")
+    (head,) = [line for line in out.splitlines() if line.startswith("quorum")]
+    assert head.split() == ["quorum", "right", "wrong", "refused", "open", "commits"]
+    assert "…" not in out
+    assert max(map(len, out.split("least quorum")[0].splitlines())) <= 80

@@ -65,6 +65,7 @@ id = "program"
 kind = "subprocess"
 command = ["./judge", "--quick"]
 env = {MODE = "fast"}
+cwd = "."
 processes = 2
 
 [[experts]]
@@ -93,13 +94,16 @@ seed = 7
 choices = ["spam", "ham"]
 structured = "json_object"
 output_limit = "max_tokens"
+normalize = "number"
 retries = 1
+insecure_http = true
 
 [[experts]]
 id = "agent"
 kind = "a2a"
 url = "https://agent.example"
 bearer_env = "AGENT_TOKEN"
+insecure_http = true
 confidence = 0.5
 reads = "payload"
 
@@ -108,6 +112,7 @@ id = "tool"
 kind = "mcp"
 tool = "judge"
 command = ["./server"]
+env = {MODE = "calm"}
 arguments = {strict = true, depth = 2.5, text = "{input}"}
 confidence = 0.5
 

@@ -221,6 +221,12 @@ ALTERED = {
     "a member that is no expert": lambda b: b | {"experts": without(b["experts"], "web")},
     "parameters without quorum": lambda b: b | {"parameters": {"normalize": "text"}},
     "a reserve that is none": lambda b: b | {"reserve": ["elder"]},
+    "an empty reserve": lambda b: (
+        without(b, "escalation") | {"on_under_quorum": "widen", "reserve": {}}
+    ),
+    "a reserve of the roster": lambda b: (
+        without(b, "escalation") | {"on_under_quorum": "widen", "reserve": b["roster"]}
+    ),
 }
 
 

@@ -1,16 +1,41 @@
 """What a panel file can declare, and every mistake in it by its line."""
 
+import asyncio
+import importlib
+import inspect
+import json
+import sys
 from fractions import Fraction
 
 import pytest
 from panel_texts import EVERYTHING, GOOD
 
 from quorate.core import limits
-from quorate.hub import Panel
+from quorate.hub import Panel, panel_experts
 from quorate.hub.panel import PanelError
 from quorate.hub.tables import KINDS, PythonTable
 
+ANSWERS = """\
+import json, os, sys
+for line in sys.stdin:
+    id = json.loads(line)["id"]
+    print(json.dumps({"id": id, "payload": os.getcwd(), "confidence": 1}), flush=True)
+"""
+ONE = f"""\
+[[experts]]
+id = "program"
+kind = "subprocess"
+command = {json.dumps([sys.executable, "-S", "-c", ANSWERS])}
+"""
+PLAIN = [(EVERYTHING[EVERYTHING.index("on_under_quorum") : EVERYTHING.index("[[experts]]")], "")]
 SYNTHESIS = GOOD.replace('"weighted-quorum"', '"synthesis"\nsynthesizer = "b"')
+
+
+async def asked(expert):
+    try:
+        return await expert.function("x")
+    finally:
+        await expert.aclose()
 
 
 @pytest.fixture
@@ -39,8 +64,11 @@ def test_a_panel_with_every_kind_and_key_is_read(write):
     assert (worker.cost, worker.tokens, worker.max_tokens) == (Fraction(1, 2), 100, 1000)
     assert worker.failure_domain == {"host": "h1", "vendor": "acme"}
     assert (program.command, program.env) == (["./judge", "--quick"], {"MODE": "fast"})
+    assert (program.cwd, tool.cwd, tool.env) == (".", None, {"MODE": "calm"})
     assert (web.retries, web.idempotent, web.bearer_env) == (3, True, "JUDGE_TOKEN")
     assert (model.confidence, model.temperature) == ("samples:5", Fraction(7, 10))
+    assert (model.structured, model.output_limit) == ("json_object", "max_tokens")
+    assert (model.normalize, model.retries, model.insecure_http) == ("number", 1, True)
     assert agent.confidence == Fraction(1, 2)
     assert tool.arguments == {"strict": True, "depth": 2.5, "text": "{input}"}
     assert (elder.role, elder.weight) == ("consultant", 3)
@@ -208,6 +236,19 @@ KEYS = [
     ('["./judge", "--quick"]', "[]", "command: is []: "),
     ('["./judge", "--quick"]', '[""]', "command: is ['']: no program"),
     ('["./judge", "--quick"]', '["a\\u0000"]', "no file name has a NUL character"),
+    ('["./server"]', '[""]', "command: is ['']: no program"),
+    ('["./server"]', '["a\\u0000"]', "no file name has a NUL character"),
+    ('{MODE = "calm"}', '{API_TOKEN = "x"}', "env: is giving away API_TOKEN, a secret"),
+    ('cwd = "."', 'cwd = ""', "experts[1].cwd: is '': "),
+    ('cwd = "."', 'cwd = "a\\u0000"', "no file name has a NUL character"),
+    ('cwd = "."', 'pwd = "."', "pwd: unknown key; did you mean 'cwd'?"),
+    ('command = ["./server"]', 'url = "http://x"', "experts[5].env: is of no use without command"),
+    ('normalize = "number"', 'normalize = "numbers"', "; did you mean 'number'?"),
+    ('"samples:5"', '"self"', ":67: experts[3].normalize: is of no use without confidence = "),
+    ('output_limit = "max_tokens"', 'output_limit = "tokens"', "; did you mean 'max_tokens'?"),
+    ('structured = "json_object"', 'structured = "json"', "one of json_schema, json_object, pr"),
+    ('api_key_env = "MODEL_KEY"\n', "", "insecure_http: is of no use without api_key_env"),
+    ('bearer_env = "AGENT_TOKEN"\n', "", "insecure_http: is of no use without bearer_env"),
 ]  # fmt: skip
 
 
@@ -269,7 +310,11 @@ def test_a_number_as_the_confidence_of_a_chat_is_declared(write):
     model = EVERYTHING[EVERYTHING.index('[[experts]]\nid = "model"') :]
     model = model[: model.index('[[experts]]\nid = "agent"')]
     elder = EVERYTHING[EVERYTHING.index('[[experts]]\nid = "elder"') :]
-    text = EVERYTHING[:start] + model.replace('"samples:5"', "0.8") + elder
+    text = (
+        EVERYTHING[:start]
+        + model.replace('"samples:5"', "0.8").replace('normalize = "number"\n', "")
+        + elder
+    )
     assert Panel.load(write(text)).every["model"].confidence == Fraction(4, 5)
 
 
@@ -280,4 +325,73 @@ def test_an_expert_that_cannot_be_made_is_told_with_its_line(write):
     with pytest.raises(PanelError) as caught:
         Panel.load(path)
     (problem,) = [p for p in caught.value.problems if "template" in p]
-    assert problem.startswith(f"{path}:49: experts[3]: the template has no {{input}} in it")
+    assert problem.startswith(f"{path}:50: experts[3]: the template has no {{input}} in it")
+
+
+# -- every keyword of an adapter
+
+ADAPTERS = {
+    "python": ("workers", "WorkerExpert"),
+    "subprocess": ("subprocess", "SubprocessExpert"),
+    "http": ("http", "HTTPExpert"),
+    "chat": ("chat", "ChatExpert"),
+    "a2a": ("a2a", "A2AExpert"),
+    "mcp": ("mcp", "MCPExpert"),
+}
+BESIDES = {
+    ("http", "max_bytes"): "the bound on answers is the same for all panels",
+    ("python", "path"): "it is the panel file's folder",
+}
+"""What no panel declares, and why."""
+
+
+def test_there_is_an_adapter_for_each_kind():
+    assert list(ADAPTERS) == list(KINDS)
+
+
+@pytest.mark.parametrize("kind", ADAPTERS)
+def test_every_keyword_of_an_adapter_is_a_key_of_its_table_and_is_handed_on(
+    write, monkeypatch, kind
+):
+    module, name = ADAPTERS[kind]
+    module = importlib.import_module(f"quorate.hub.experts.{module}")
+    keywords = inspect.signature(getattr(module, name)).parameters.keys()
+    besides = {keyword for of, keyword in BESIDES if of == kind}
+    assert keywords - KINDS[kind].model_fields.keys() == besides
+    given = {}
+
+    def noting(*positional, **keywords):
+        given.update(zip(signature, positional, strict=False), **keywords)
+
+    signature = tuple(keywords)
+    monkeypatch.setattr(module, name, noting)
+    path = write(EVERYTHING)
+    (declared,) = [e for e in Panel.declared(path).table.experts if e.kind == kind][:1]
+    judge = path.parent / "judge"
+    judge.touch()
+    judge.chmod(0o755)
+    panel_experts._function(declared, path.parent, 1)
+    assert given.keys() == keywords - (besides - {"path"})
+    said = {key: value for key, value in given.items() if key not in ("path", "cwd")}
+    assert said == {key: getattr(declared, key) for key in said}
+
+
+@pytest.mark.parametrize("declared", [None, ".", "part/of it"])
+def test_a_program_runs_in_the_folder_declared(write, panel_folder, declared):
+    (panel_folder.folder / "part" / "of it").mkdir(parents=True)
+    line = "" if declared is None else f'cwd = "{declared}"\n'
+    only = EVERYTHING[: EVERYTHING.index("[[experts]]")] + ONE + line
+    expert = Panel.load(write(only, *PLAIN)).every["program"]
+    found = asyncio.run(asked(expert))
+    assert found.payload == str((panel_folder.folder / (declared or ".")).resolve())
+
+
+def test_a_folder_that_is_not_there_is_told_with_its_line(write):
+    only = EVERYTHING[: EVERYTHING.index("[[experts]]")] + ONE + 'cwd = "nowhere"\n'
+    path = write(only, *PLAIN)
+    Panel.declared(path)
+    with pytest.raises(PanelError) as caught:
+        Panel.load(path)
+    told = "experts[0].cwd: is 'nowhere', which is no folder beside the panel file"
+    line = path.read_text().splitlines().index('cwd = "nowhere"') + 1
+    assert caught.value.problems == (f"{path}:{line}: {told}",)

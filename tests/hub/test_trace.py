@@ -15,7 +15,7 @@ from rich.cells import cell_len
 from quorate.core import limits
 from quorate.core.canonical import canonical, parse
 from quorate.core.errors import UsageError
-from quorate.hub.trace import STATUSES, Recorder, Span, Trace
+from quorate.hub.trace import STATUSES, Recorder, Span, Trace, checked_span
 from quorate.hub.waterfall import LEAST_WIDTH, MOST_WIDTH
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -278,3 +278,28 @@ def test_a_recorder_is_bounded():
     with pytest.raises(UsageError, match=told):
         recorder.add([span], 0)
     assert len(recorder.trace().spans) == limits.MAX_SPANS
+
+
+@given(
+    st.floats(-1, 2 * limits.MAX_TRACE_SECONDS),
+    st.floats(-1, 2 * limits.MAX_TRACE_SECONDS),
+    st.sampled_from(STATUSES),
+)
+def test_a_span_of_checked_values_is_the_span_of_these_values(started, ended, status):
+    values = ("a", "expert", started, ended, status, Fraction(1, 3), 7, "why")
+
+    def made(how):
+        try:
+            return how(*values)
+        except UsageError as error:
+            return str(error)
+
+    assert made(checked_span) == made(Span)
+
+
+def test_spans_that_are_added_cannot_end_beyond_the_bound():
+    recorder = Recorder("t", clock=lambda: 0.0)
+    late = Span("a", "expert", 0, limits.MAX_TRACE_SECONDS, "done")
+    recorder.add([late], 0.0)
+    with pytest.raises(UsageError, match="the end of 'a'"):
+        recorder.add([late], 1.0)

@@ -30,19 +30,27 @@ _MOST_ROUNDS: Final = 6
 _DIGEST: Final = 12
 
 
-def committed(decision: Decision) -> str:
-    """Say what was decided, by whom, and over whose dissent."""
+def committed(decision: Decision, *, alone: bool = True) -> str:
+    """Say what was decided, by whom, and over whose dissent.
+
+    Args:
+        decision: what is told.
+        alone: no other verdict is told beside it, so independence is said here.
+    """
     tell = _STORIES.get(decision.protocol, _agreed)
-    return _paragraph([tell(decision), *_rest(decision)])
+    return _paragraph([tell(decision), *_rest(decision, alone=alone)])
 
 
-def refused(tally: Tally) -> str:
-    """Say why nothing was committed."""
+def refused(tally: Tally, *, alone: bool = True) -> str:
+    """Say why nothing was committed; ``alone`` as for :func:`committed`."""
     groups = tally.trace["groups"]
-    led = f"In front: {_group(tally, groups[0])} of the votes." if groups else ""
+    led = ""
+    # What a merge is made of is told whole, and leads nothing.
+    if groups and tally.protocol != "synthesis":
+        led = f"In front: {_group(tally, groups[0])} of the votes."
     first = f"Refused, nothing is committed ({tally.protocol}): {tally.message}."
     rounds = _rounds(tally) if tally.protocol == "ranked-runoff" else ""
-    return _paragraph([first, led, rounds, *_rest(tally)])
+    return _paragraph([first, led, rounds, *_rest(tally, alone=alone)])
 
 
 def message(tally: Tally) -> str:
@@ -173,16 +181,17 @@ def _rounds(verdict: Decision | Tally) -> str:
     rounds = trace["rounds"]
     for number, one in enumerate(rounds[:_MOST_ROUNDS], 1):
         order = sorted(
-            ((ratio(votes, "votes"), option) for option, votes in one["tally"].items()),
+            ((ratio(votes, "votes"), option) for option, votes in (one["tally"] or {}).items()),
             key=lambda pair: (-pair[0], pair[1]),
         )
         told = ", ".join(
             f"{printable(named[option])} {wording.percent(votes / total)}"
             for votes, option in order[:_MOST_TOLD]
         )
+        nothing = "too many votes to tell" if one["tally"] is None else "no votes"
         out = one["eliminated"]
         left = "" if out is None else f"; out is {printable(named[out])}"
-        said.append(f"Round {number}: {told or 'no votes'}{left}.")
+        said.append(f"Round {number}: {told or nothing}{left}.")
     if len(rounds) > _MOST_ROUNDS:
         said.append(f"{len(rounds) - _MOST_ROUNDS} more rounds followed.")
     if trace["exhausted"]:
@@ -241,12 +250,11 @@ def _nothing(tally: Tally) -> str:
     return f"the votes of all {len(tally.engaged)} proposals sum to zero; the quorum is {asked}"
 
 
-def _too_many(_: Tally) -> str:
-    return f"the rankings name more than {limits.MAX_OPTIONS} options; declare them"
-
-
 def _no_merge(tally: Tally) -> str:
-    return f"the synthesizer {printable(tally.trace['synthesizer'])} gave no merged answer"
+    who = tally.trace["synthesizer"]
+    why = tally.trace.get("failed", {}).get(who)
+    said = f"the synthesizer {printable(who)} gave no merged answer"
+    return said if why is None else f"{said}: {printable(why)}"
 
 
 def _no_fallback(tally: Tally) -> str:
@@ -258,7 +266,6 @@ _LACKS: Final = {
     rules.NO_PROPOSALS: _nothing,
     rules.ZERO_TOTAL: _nothing,
     rules.PENDING: _open,
-    rules.TOO_MANY_OPTIONS: _too_many,
     rules.NO_MERGE: _no_merge,
     rules.NO_FALLBACK: _no_fallback,
 }
@@ -318,10 +325,10 @@ def _group(verdict: Decision | Tally, group: Mapping[str, Any]) -> str:
     return f"{wording.names(group['members'])} for {told} with {wording.percent(share)}"
 
 
-def _rest(verdict: Decision | Tally) -> list[str]:
+def _rest(verdict: Decision | Tally, *, alone: bool) -> list[str]:
     """What is told of every verdict, in sentences."""
     trace = verdict.trace
-    said = [_others(verdict)]
+    said = [_silent(verdict), _others(verdict)]
     if verdict.absent:
         roster = ratio(trace["roster_weight"], "roster_weight")
         told = "; ".join(_absence(one, roster) for one in verdict.absent[:_MOST_TOLD])
@@ -334,7 +341,21 @@ def _rest(verdict: Decision | Tally) -> list[str]:
         said.append(f"Answers were compared by their normal form, {printable(trace['normalize'])}.")
     if verdict.parent is not None:
         said.append(f"It grew out of a weaker verdict, digest {verdict.parent[:_DIGEST]}….")
-    return [*said, independence(verdict.independence)]
+    return [*said, independence(verdict.independence)] if alone else said
+
+
+def _silent(verdict: Decision | Tally) -> str:
+    """Who was asked to ratify a merge and gave no word, and why."""
+    failed = verdict.trace.get("failed")
+    if not failed or verdict.trace["merge"] is None:
+        return ""
+    told = [
+        f"{printable(name)} asked to ratify: {printable(why)}"
+        for name, why in sorted(failed.items())
+    ]
+    left = len(told) - _MOST_TOLD
+    more = f"; and {left} more" if left > 0 else ""
+    return f"Gave no word: {'; '.join(told[:_MOST_TOLD])}{more}."
 
 
 def _others(verdict: Decision | Tally) -> str:

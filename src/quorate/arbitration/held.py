@@ -4,6 +4,10 @@ The first fold is over the declared roster, by the declared protocol and paramet
 may follow a refusal is declared too, and is one step: the reserve joins, a consultation
 joins, or the fallback expert decides. A step that is not declared, or that follows no
 refusal, does not verify. That none was taken always does: a refusal commits nothing.
+
+What is said of failing together counts the failure domains that the panel declared. The
+correlation beside them was measured on outcomes that verdicts do not name, and is only
+their word.
 """
 
 from __future__ import annotations
@@ -11,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
+from quorate.arbitration import rules
 from quorate.arbitration.arbiters import (
     FallbackArbiter,
     FirstToQuorumArbiter,
@@ -46,14 +51,29 @@ def check_panel(body: Mapping[str, Any], declared: Mapping[str, Any] | None) -> 
         )
     panel = body["panel"]
     parent = body.get("parent")
+    if "task" not in body:
+        _refuse("it names no task; who decides under a panel says what, so that it is once", panel)
+    if body["verdict"].get("reason") == rules.PENDING:
+        _refuse("it was refused while answers to come could still decide it", panel)
+    # A parent's are the same, which was checked when the verdict was computed again.
+    _domains(body, declared, panel)
     if parent is None:
         _first(body, declared, panel)
-        return
+    else:
+        _step(body, parent, declared, panel)
+
+
+def _step(
+    body: Mapping[str, Any], parent: Mapping[str, Any], declared: Mapping[str, Any], panel: str
+) -> None:
+    """What followed a refusal: one step, and the declared one."""
     if "parent" in parent:
         _refuse("more than one step after a refusal was taken", panel)
     _first(parent, declared, panel)
     if parent["verdict"]["status"] != "refused":
         _refuse("a decision was followed by another verdict; a step follows a refusal", panel)
+    if "pending" in parent:
+        _refuse("a step was taken before the whole roster was heard", panel)
     way = declared.get("on_under_quorum", "raise")
     if body["rule"] == FallbackArbiter.rule:
         _fallback(body, parent, declared, way, panel)
@@ -86,6 +106,14 @@ def _same(body: Mapping[str, Any], declared: Mapping[str, Any], panel: str) -> N
 def _roster(body: Mapping[str, Any], expected: object, panel: str) -> None:
     if canonical(body["roster"]) != canonical(expected):
         _refuse("the roster is not the one that it declared", panel)
+
+
+def _domains(body: Mapping[str, Any], declared: Mapping[str, Any], panel: str) -> None:
+    """Nobody is said to fail alone, or together, otherwise than was declared."""
+    sealed = body.get("independence")
+    said = {} if sealed is None else sealed["domains"]
+    if canonical(said) != canonical(declared.get("domains", {})):
+        _refuse("the failure domains are not those that it declared", panel)
 
 
 def _fallback(

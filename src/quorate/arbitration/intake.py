@@ -7,7 +7,7 @@ place after its proposal was made.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from hashlib import sha256
 from itertools import chain, islice
@@ -36,6 +36,8 @@ class Intake:
         pending: experts whose answer is open, sorted; only first-to-quorum decides over them.
         independence: what the experts declared of how they may fail together, if they did.
         merge: the merged answer of a synthesis, if there is one.
+        failed: why no word came of a synthesis, by id: of the synthesizer where there is no
+            merge, of proposers that were asked to ratify where there is.
         parent: the whole sealed body of the weaker verdict that this one grows out of, if
             there is one; its task and panel are of no account.
         consultation: ``{"expert_id", "route_weight", "body"}``: whose verdict was folded in
@@ -50,6 +52,7 @@ class Intake:
     merge: Merge | None = None
     parent: Mapping[str, Any] | None = None
     consultation: Mapping[str, Any] | None = None
+    failed: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def parent_digest(self) -> str | None:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, cast
 
 from quorate.arbitration.forms import hex_digest, shown
 from quorate.arbitration.proposal import plain_copy
@@ -89,15 +89,7 @@ class Normaliser:
             return self.sealed[found]
         if self.function is not None:
             return _own(self.function, payload)
-        from quorate.arbitration.rules.normalise import (  # noqa: PLC0415
-            NotNormalError,
-            normal_digest,
-        )
-
-        try:
-            return normal_digest(self.name, payload)
-        except NotNormalError:
-            return None
+        return _read(self.name, payload, found)
 
     def table(self, payloads: Iterable[tuple[JSONValue, str]]) -> dict[str, str | None]:
         """What is sealed of a caller's own function: its result for every payload, by digest."""
@@ -106,6 +98,36 @@ class Normaliser:
             if found not in made:
                 made[found] = self.digest_of(payload, found)
         return dict(sorted(made.items()))
+
+
+_MOST_READ: Final = 4096
+# The built-in ones are pure, so what one fold has read need not be read again: a ranking may
+# name one long answer at every expert, and each arrival folds all answers before it.
+_READ: dict[tuple[str, str], str | None] = {}
+_UNREAD: Final = object()
+
+
+def _read(name: str, payload: JSONValue, found: str) -> str | None:
+    known = _READ.get((name, found), _UNREAD)
+    if known is not _UNREAD:
+        return cast("str | None", known)
+    normal = _built_in(name, payload)
+    if len(_READ) >= _MOST_READ:
+        _READ.clear()
+    _READ[name, found] = normal
+    return normal
+
+
+def _built_in(name: str, payload: JSONValue) -> str | None:
+    from quorate.arbitration.rules.normalise import (  # noqa: PLC0415
+        NotNormalError,
+        normal_digest,
+    )
+
+    try:
+        return normal_digest(name, payload)
+    except NotNormalError:
+        return None
 
 
 def _own(function: Callable[[JSONValue], JSONValue], payload: JSONValue) -> str | None:

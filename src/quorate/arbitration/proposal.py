@@ -15,13 +15,23 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
 from hashlib import sha256
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from quorate.arbitration.forms import members, shown, text
 from quorate.core import limits
 from quorate.core.canonical import CanonicalError, JSONValue, canonical
 from quorate.core.errors import MisbehaviourError, UsageError
-from quorate.core.exact import Number, as_text, exact, from_text
+from quorate.core.exact import Number, as_text, exact, from_text, within
+
+_ATOMS: Final = frozenset({int, float, bool, type(None)})
+_LEAVES: Final = _ATOMS | {str}
+_NUMBERS: Final = frozenset({int, float, Decimal, Fraction})
+_KINDS: Final = (int, float, Decimal, Fraction)
+_FEW: Final = 10**9
+_ITEM_BYTES: Final = len("1,")
+_NUMERATORS: Final = 10**limits.MAX_ANSWER_DIGITS
+_DENOMINATORS: Final = 10**limits.MAX_ANSWER_PLACES
+_set: Final = object.__setattr__
 
 REASONS: Final = ("crashed", "timeout", "over_budget", "void", "recused")
 """Why an expert may be absent; ``void``: what it sent was worthless, or equivocation."""
@@ -33,40 +43,81 @@ class FaultError(Exception):
 
 def plain_copy(value: JSONValue, depth: int = 0) -> JSONValue:
     """Copy a value known to be JSON; tuples become lists, as JSON has them."""
-    if not isinstance(value, dict | list | tuple):
+    if type(value) in _LEAVES or not isinstance(value, dict | list | tuple):
         return value
     if depth >= limits.MAX_DEPTH:
         raise UsageError(f"nested deeper than {limits.MAX_DEPTH}")
+    # Most items are no containers: not calling for them halves the time.
     if isinstance(value, dict):
-        return {key: plain_copy(item, depth + 1) for key, item in value.items()}
-    return [plain_copy(item, depth + 1) for item in value]
+        return {
+            key: item if type(item) in _LEAVES else plain_copy(item, depth + 1)
+            for key, item in value.items()
+        }
+    return [item if type(item) in _LEAVES else plain_copy(item, depth + 1) for item in value]
 
 
-def _taken(value: JSONValue, depth: int = 0) -> JSONValue:
-    """Copy foreign ``value`` as it stands now; what is no JSON stays, to be refused by name.
+class _Taking:
+    """Copies foreign values as they stand now; what is no JSON stays, to be refused by name.
 
     Each container is copied at one stroke and without running foreign code: whoever gave
-    it may be changing it at this moment.
+    it may be changing it at this moment. One that stands many times in another, and that
+    one in a third, is as large as what it would be written as: more than could be copied.
+    So what is taken is counted, at no more than the bytes it is written as.
     """
-    kind = type(value)
-    if kind is not dict and kind is not list and kind is not tuple:
-        return value
-    if depth >= limits.MAX_PAYLOAD_DEPTH:
-        raise FaultError(f"nested deeper than {limits.MAX_PAYLOAD_DEPTH}")
-    if kind is not dict:
-        return [_taken(item, depth + 1) for item in list(value)]
-    taken = value.copy()
-    for key, item in taken.items():
-        # Setting by a key of another type would ask that type for its hash.
-        if type(key) is str:
-            taken[key] = _taken(item, depth + 1)
-    return taken
+
+    __slots__ = ("_left",)
+
+    def __init__(self) -> None:
+        # Beyond the bound a little is taken all the same, to say how large it is.
+        self._left = 2 * limits.MAX_PAYLOAD_BYTES
+
+    def take(self, value: JSONValue, depth: int = 0) -> JSONValue:
+        kind = type(value)
+        if kind is not dict and kind is not list and kind is not tuple:
+            if kind is str:
+                self._count(len(value))
+            return value
+        if depth >= limits.MAX_PAYLOAD_DEPTH:
+            raise FaultError(f"nested deeper than {limits.MAX_PAYLOAD_DEPTH}")
+        if kind is not dict:
+            listed = list(value)
+            self._count(_ITEM_BYTES * len(listed))
+            for index, item in enumerate(listed):
+                if type(item) not in _ATOMS:
+                    listed[index] = self.take(item, depth + 1)
+            return listed
+        taken = value.copy()
+        self._count(_ITEM_BYTES * len(taken))
+        for key, item in taken.items():
+            # Setting by a key of another type would ask that type for its hash.
+            if type(key) is str:
+                self._count(len(key))
+                if type(item) not in _ATOMS:
+                    taken[key] = self.take(item, depth + 1)
+        return taken
+
+    def _count(self, size: int) -> None:
+        self._left -= size
+        if self._left < 0:
+            raise FaultError(
+                f"larger than {limits.MAX_PAYLOAD_BYTES} bytes of canonical JSON, the most allowed"
+            )
 
 
 def read_json(value: JSONValue, name: str) -> tuple[JSONValue, str]:
     """Copy ``value`` and give the copy's digest; fault the expert where it is no bounded JSON."""
+    kept, digest, _ = _read_sized(value, name)
+    return kept, digest
+
+
+def _read_sized(value: JSONValue, name: str) -> tuple[JSONValue, str, int]:
+    """Copy ``value``; fault the expert where it is no bounded JSON.
+
+    Returns:
+        The copy, its digest, and how many bytes of canonical JSON it has.
+    """
     try:
-        kept = _taken(value)
+        kept = value if type(value) is str else _Taking().take(value)
         encoded = canonical(kept)
     except FaultError as error:
         raise FaultError(f"its {name} is {error}") from None
@@ -77,20 +128,27 @@ def read_json(value: JSONValue, name: str) -> tuple[JSONValue, str]:
             f"its {name} has {len(encoded)} bytes of canonical JSON; "
             f"at most {limits.MAX_PAYLOAD_BYTES} are allowed"
         )
-    return kept, sha256(encoded).hexdigest()
+    return kept, sha256(encoded).hexdigest(), len(encoded)
 
 
 def read_number(value: object, name: str, most: int) -> Fraction:
     """Read a number the expert gave: exact, from 0 to ``most``, of bounded denominator."""
-    if isinstance(value, bool) or not isinstance(value, int | float | Decimal | Fraction):
+    kind = type(value)
+    if kind not in _NUMBERS and (kind is bool or not isinstance(value, _KINDS)):
         raise FaultError(f"its {name} is {shown(value)}; it should be a number")
     try:
-        number = exact(value, name)
+        number = exact(cast("Number", value), name)
     except UsageError as error:
         raise FaultError(f"its {error}") from error
-    if not 0 <= number <= most:
+    if not within(number, most):
         raise FaultError(f"its {name} is {value}; it should lie between 0 and {most}")
     odd = number.denominator
+    # What one expert writes stands in every sum of a verdict, which has to fit its entry.
+    if number.numerator >= _NUMERATORS or odd >= _DENOMINATORS:
+        raise FaultError(
+            f"its {name} has more than {limits.MAX_ANSWER_DIGITS} digits, or a denominator of "
+            f"more than {limits.MAX_ANSWER_PLACES}; it should be rounded"
+        )
     if odd > limits.MAX_ODD_DENOMINATOR and pow(10, limits.MAX_NUMBER_DIGITS, odd) != 0:
         raise FaultError(
             f"its {name} is no finite decimal and has a denominator above "
@@ -101,8 +159,11 @@ def read_number(value: object, name: str, most: int) -> Fraction:
 
 def read_weight(value: Number, expert_id: str) -> Fraction:
     """Read a route weight, the caller's number: exact, from 0 to 2^53 - 1."""
+    # What was read before, such as by a session, and is small is read already.
+    if type(value) is Fraction and within(value, _FEW) and value.denominator <= _FEW:
+        return value
     weight = exact(value, f"route_weight of {expert_id!r}")
-    if not 0 <= weight <= limits.MAX_SAFE_INTEGER:
+    if not within(weight, limits.MAX_SAFE_INTEGER):
         raise UsageError(
             f"route_weight of {expert_id!r} is {value}; "
             f"it should lie between 0 and {limits.MAX_SAFE_INTEGER}"
@@ -125,7 +186,8 @@ class Proposal:
         cost: what the answer cost, 0 to 2^53 - 1, in the caller's unit (tokens, money).
         digest: SHA-256 of the canonical payload, 64 hex digits; equal digests are the
             same answer.
-        ranking: JSON values, best first, or ``None``; not used by weighted-quorum.
+        ranking: JSON values, best first, or ``None``; used by ranked-runoff only, where the
+            first of them has to be the payload: ``ranking[0] == payload``, else it is void.
         exact_confidence, exact_weight, exact_cost: the same numbers as rationals.
     """
 
@@ -140,6 +202,7 @@ class Proposal:
     exact_weight: Fraction = field(init=False, repr=False)
     exact_cost: Fraction = field(init=False, repr=False)
     _ranking_digest: str = field(init=False, repr=False)
+    _size: int = field(init=False, repr=False)
 
     def __init__(
         self,
@@ -164,29 +227,34 @@ class Proposal:
         name = text(expert_id, "expert_id")
         weight = read_weight(route_weight, name)
         try:
-            kept, found = read_json(payload, "payload")
+            kept, found, size = _read_sized(payload, "payload")
             sureness = read_number(confidence, "confidence", 1)
             spent = read_number(cost, "cost", limits.MAX_SAFE_INTEGER)
-            ranked, ranked_digest = _read_ranking(ranking)
-            _check_digest(digest, found)
+            ranked, ranked_digest, more = (
+                (None, "", 0) if ranking is None else _read_ranking(ranking)
+            )
+            if digest is not None:
+                _check_digest(digest, found)
         except FaultError as fault:
             seen = {"confidence": confidence, "cost": cost, "digest": digest}
             raise MisbehaviourError(name, str(fault), evidence=seen) from fault.__cause__
-        values: dict[str, Any] = {
-            "expert_id": name,
-            "payload": kept,
-            "confidence": confidence,
-            "route_weight": route_weight,
-            "cost": cost,
-            "digest": found,
-            "ranking": ranked,
-            "exact_confidence": sureness,
-            "exact_weight": weight,
-            "exact_cost": spent,
-            "_ranking_digest": ranked_digest,
-        }
-        for attribute, value in values.items():
-            object.__setattr__(self, attribute, value)
+        _set(self, "expert_id", name)
+        _set(self, "payload", kept)
+        _set(self, "confidence", confidence)
+        _set(self, "route_weight", route_weight)
+        _set(self, "cost", cost)
+        _set(self, "digest", found)
+        _set(self, "ranking", ranked)
+        _set(self, "exact_confidence", sureness)
+        _set(self, "exact_weight", weight)
+        _set(self, "exact_cost", spent)
+        _set(self, "_ranking_digest", ranked_digest)
+        _set(self, "_size", size + more)
+
+    @property
+    def size(self) -> int:
+        """Bytes of canonical JSON that payload and ranking had when they came, together."""
+        return self._size
 
     @property
     def vote(self) -> float:
@@ -250,17 +318,15 @@ class Proposal:
 
 
 def _check_digest(given: object, found: str) -> None:
-    if given is not None and given != found:
+    if given != found:
         raise FaultError(f"the digest given is {shown(given)}, but its payload has {found!r}")
 
 
-def _read_ranking(ranking: object) -> tuple[tuple[JSONValue, ...] | None, str]:
-    if ranking is None:
-        return None, ""
+def _read_ranking(ranking: object) -> tuple[tuple[JSONValue, ...], str, int]:
     if not isinstance(ranking, list | tuple):
         raise FaultError(f"its ranking is {shown(ranking)}; it should be a list, best first")
-    kept, digest = read_json(list(ranking), "ranking")
-    return tuple(kept), digest
+    kept, digest, size = _read_sized(list(ranking), "ranking")
+    return tuple(kept), digest, size
 
 
 @dataclass(frozen=True, slots=True, init=False, eq=False)

@@ -18,6 +18,7 @@ from quorate.arbitration.arbiters import (
     SynthesisArbiter,
     WeightedQuorumArbiter,
 )
+from quorate.arbitration.decision import Decision, Tally
 from quorate.arbitration.forms import items, members, shown, text
 from quorate.arbitration.intake import Intake, gather
 from quorate.arbitration.lineage import CONSULTATION, check_lineage
@@ -25,6 +26,7 @@ from quorate.arbitration.merge import Merge
 from quorate.arbitration.normal import CUSTOM, read_table
 from quorate.arbitration.pending import Pending
 from quorate.arbitration.proposal import Absence, Proposal, plain_copy
+from quorate.arbitration.tracing import read_failed
 from quorate.core import limits
 from quorate.core.canonical import JSONValue, canonical
 from quorate.core.errors import UsageError, UsageTypeError, VerificationError
@@ -36,6 +38,7 @@ OPTIONAL: Final = (
     "pending",
     "independence",
     "merge",
+    "failed",
     "normal",
     "plan",
     "parent",
@@ -60,6 +63,25 @@ def build(
     if table is not None:
         # From here on as at replay: the caller's function is asked once for each payload.
         arbiter = arbiter.with_table(table)
+    return assemble(arbiter, intake, arbiter.fold(intake), plan, table)
+
+
+def assemble(
+    arbiter: QuorumArbiter,
+    intake: Intake,
+    outcome: Decision | Tally,
+    plan: Mapping[str, Any] | None = None,
+    table: Mapping[str, str | None] | None = None,
+) -> dict[str, Any]:
+    """Write out the body of the verdict that ``arbiter`` has just folded from ``intake``.
+
+    Raises:
+        UsageError: the plan is none, or another's, or the rule has no use for a part.
+        VerificationError: a caller's own normaliser changed its word since the parent.
+    """
+    _check_parts(arbiter, intake, outcome)
+    if table is not None:
+        _check_table(table, intake)
     roster = {name: as_text(weight) for name, weight in sorted(intake.roster().items())}
     body: dict[str, Any] = {
         "rule": arbiter.rule,
@@ -67,22 +89,33 @@ def build(
         "roster": roster,
         "proposals": [proposal.to_dict() for proposal in intake.proposals],
         "absences": [absence.to_dict() for absence in intake.absences],
-        "verdict": arbiter.fold(intake).to_dict(),
+        "verdict": outcome.to_dict(),
     }
+    body |= _beside(intake)
+    if table is not None:
+        body["normal"] = dict(table)
+    if plan is not None:
+        if intake.parent is not None:
+            raise UsageError("a plan is for the first fold, and this one grew out of another")
+        body["plan"] = _read_plan(plan, roster)
+    if intake.parent is not None:
+        body["parent"] = plain_copy(dict(intake.parent))
+    if intake.consultation is not None:
+        body[CONSULTATION] = plain_copy(dict(intake.consultation))
+    return body
+
+
+def _beside(intake: Intake) -> dict[str, Any]:
+    """What was folded beside proposals and absences, where there is any."""
+    body: dict[str, Any] = {}
     if intake.pending:
         body["pending"] = [one.to_dict() for one in intake.pending]
     if intake.independence is not None:
         body["independence"] = intake.independence.to_dict()
     if intake.merge is not None:
         body["merge"] = intake.merge.to_dict()
-    if table is not None:
-        body["normal"] = table
-    if plan is not None:
-        body["plan"] = _read_plan(plan, roster, alone=intake.parent is None)
-    if intake.parent is not None:
-        body["parent"] = plain_copy(dict(intake.parent))
-    if intake.consultation is not None:
-        body[CONSULTATION] = plain_copy(dict(intake.consultation))
+    if intake.failed:
+        body["failed"] = dict(sorted(intake.failed.items()))
     return body
 
 
@@ -106,6 +139,8 @@ def rebuild(body: object, depth: int = 0) -> dict[str, Any]:
             raise UsageError(f"{name} is null; where there is none, the key is left out")
     if "pending" in form and not form["pending"]:
         raise UsageError("pending is empty; where nobody is, the key is left out")
+    if "failed" in form and not form["failed"]:
+        raise UsageError("failed is empty; where nobody did, the key is left out")
     check_inner(form, depth)
     intake = replace(
         gather(
@@ -115,6 +150,7 @@ def rebuild(body: object, depth: int = 0) -> dict[str, Any]:
         ),
         independence=_independence(form),
         merge=Merge.from_dict(form["merge"]) if "merge" in form else None,
+        failed=read_failed(form.get("failed", {})),
         parent=form.get("parent"),
         consultation=form.get(CONSULTATION),
     )
@@ -160,6 +196,50 @@ def _same(inner: object, depth: int, path: str) -> None:
         differ(inner, again, path)
 
 
+def _check_parts(arbiter: QuorumArbiter, intake: Intake, outcome: Decision | Tally) -> None:
+    """Refuse what the rule does not look at: it would stand beside the verdict unchecked."""
+    if intake.failed and not isinstance(arbiter, SynthesisArbiter):
+        raise UsageError(f"{arbiter.protocol} asks for no merge, and one failed; leave it out")
+    if intake.merge is not None:
+        if not isinstance(arbiter, SynthesisArbiter):
+            raise UsageError(
+                f"{arbiter.protocol} merges nothing, and there is a merge; leave it out"
+            )
+        # After a consultation it is the parent's merge, which did not have its word.
+        if intake.consultation is None:
+            _check_sources(intake.merge, intake, set(outcome.engaged))
+    if isinstance(arbiter, FallbackArbiter) and intake.parent is not None:
+        strange = sorted(intake.roster().keys() - intake.parent["roster"].keys())
+        if strange not in ([], [arbiter.expert]):
+            raise UsageError(
+                f"{shown(strange[0])} was asked, and the fallback is {arbiter.expert!r}"
+            )
+        if {one.expert_id for one in intake.pending} & set(strange):
+            raise UsageError(f"{arbiter.expert!r} is the fallback, and is pending; await it")
+
+
+def _check_sources(merge: Merge, intake: Intake, engaged: set[str]) -> None:
+    """Every proposal that counts was merged; that each source was proposed, the fold saw."""
+    for proposal in intake.proposals:
+        if proposal.expert_id in engaged and proposal.digest not in merge.sources:
+            raise UsageError(
+                f"the proposal of {shown(proposal.expert_id)} counts, and the sources of the "
+                f"merge lack it; add {proposal.digest}"
+            )
+
+
+def _check_table(table: Mapping[str, str | None], intake: Intake) -> None:
+    """What a caller's own normaliser gave for a payload, it gave in every verdict inside."""
+    parent, consulted = intake.parent or {}, (intake.consultation or {}).get("body", {})
+    for inner in (parent.get("normal", {}), consulted.get("normal", {})):
+        for payload in sorted(inner.keys() & table.keys()):
+            if inner[payload] != table[payload]:
+                raise VerificationError(
+                    f"the normaliser read {payload} in another way in a verdict inside",
+                    rule="replay",
+                )
+
+
 def _form(value: object) -> str:
     if isinstance(value, dict):
         return f"an object with {len(value)} keys"
@@ -172,28 +252,36 @@ def _independence(form: Mapping[str, Any]) -> Independence | None:
     return Independence.from_dict(form["independence"])
 
 
-def _read_plan(plan: object, roster: Mapping[str, str], *, alone: bool) -> dict[str, Any]:
-    """Check a plan's form, and its weights against the roster's.
-
-    A verdict that grew out of another may have experts that the plan did not ask.
-    """
+def _read_plan(plan: object, roster: Mapping[str, str]) -> dict[str, Any]:
+    """Check a plan's form, and its weights against its scores and the roster's weights."""
     form = members(plan, "the plan", _PLAN)
     text(form["router"], "plan.router")
     for name in ("signature", "scores", "weights", "gate"):
         if not isinstance(form[name], dict):
             raise UsageTypeError(f"plan.{name} is a {type(form[name]).__name__}, and no object")
     for id_, score in form["scores"].items():
-        from_text(score, f"the score of {shown(id_)}")
+        _check_number(score, "score", id_)
     for id_, weight in form["weights"].items():
-        from_text(weight, f"the weight of {shown(id_)}")
+        _check_number(weight, "weight", id_)
         if roster.get(id_) != weight:
             raise UsageError(f"{shown(id_)} has not the weight {weight} that the plan gave it")
+    unscored = sorted(form["weights"].keys() - form["scores"].keys())
+    if unscored:
+        raise UsageError(f"{shown(unscored[0])} has a weight in the plan, and no score")
     strange = sorted(roster.keys() - form["weights"].keys())
-    if alone and strange:
+    if strange:
         raise UsageError(f"{shown(strange[0])} is in the roster, and not in the plan")
     canonical(plan)
     copied: dict[str, Any] = plain_copy(dict(form))
     return copied
+
+
+def _check_number(value: object, what: str, id_: object) -> None:
+    try:
+        from_text(value)
+    except UsageError:
+        # Again, and now with its name: putting it into words takes longer than reading it.
+        from_text(value, f"the {what} of {shown(id_)}")
 
 
 def _unread(payload: JSONValue) -> NoReturn:

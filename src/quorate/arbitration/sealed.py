@@ -26,11 +26,13 @@ from quorate.arbitration.held import check_panel
 from quorate.arbitration.intake import Intake, gather
 from quorate.arbitration.lineage import check_lineage
 from quorate.arbitration.merge import Merge
+from quorate.arbitration.normal import CUSTOM
 from quorate.arbitration.proposal import Absence, Proposal
 from quorate.arbitration.rebuilding import (
     OPTIONAL,
     OUTER,
     REQUIRED,
+    assemble,
     build,
     check_inner,
     differ,
@@ -53,11 +55,17 @@ class PanelRecord(Protocol):
     def note_unbound(self) -> None:
         """Count a verdict that names no panel."""
 
-    def note_task(self, id_: str, /) -> None:
-        """Remember that a task was decided, or raise if it was decided before."""
+    def note_task(self, id_: str, input_digest: str, /) -> None:
+        """Remember that a task was decided, and on which input.
+
+        Raises if it was decided before, or its outcome is that of another input.
+        """
 
     def note_own_normaliser(self) -> None:
         """Count a verdict whose answers were compared by a function of the caller's own."""
+
+    def note_correlation(self) -> None:
+        """Count a verdict that says how errors were seen to go together."""
 
 
 def kind_of(outcome: Decision | Tally | UnderQuorum) -> str:
@@ -118,6 +126,36 @@ def body_of(  # noqa: PLR0913 - one argument for each part of a body
     return body | _outer(task, panel)
 
 
+def decided(
+    arbiter: Rule, intake: Intake, *, plan: Mapping[str, Any] | None = None
+) -> tuple[Decision | Tally, dict[str, Any]]:
+    """Fold what was taken in, once, and build the body of what comes of it.
+
+    Args:
+        arbiter: declares the protocol and its quorum.
+        intake: all that the verdict is computed from.
+        plan: as for :func:`body_of`.
+
+    Returns:
+        The outcome, and its body without task and panel.
+
+    Raises:
+        UsageError: the intake cannot be folded, or the plan is none, or another's.
+        UsageTypeError: an argument is of the wrong type.
+        VerificationError: the parent or the consultation is not sound.
+    """
+    outcome = arbiter.fold(intake)
+    inner = getattr(arbiter, "inner", arbiter)
+    # A function of the caller's own may answer otherwise when it is asked again, and a rule
+    # of the caller's own is none that can be sealed: both are for the careful way.
+    if not isinstance(inner, QuorumArbiter) or inner.normaliser.name == CUSTOM:
+        return outcome, body_of(outcome, arbiter, intake, plan=plan)
+    intake = _bare(intake)
+    check_inner({name: getattr(intake, name) for name in _inside(intake)}, 0)
+    check_lineage(intake)
+    return outcome, assemble(inner, intake, outcome, plan)
+
+
 def _taken_in(
     outcome: Decision | Tally,
     proposals: Iterable[Proposal] | Intake,
@@ -136,14 +174,20 @@ def _taken_in(
             # What was merged is no proposal; the outcome holds it.
             held = {name: value for name, value in merge.items() if name != "answer"}
             intake = replace(intake, merge=Merge.from_dict(held))
+        intake = replace(intake, failed=outcome.trace.get("failed", {}))
     if parent is not None:
         intake = replace(intake, parent=parent)
     if consultation is not None:
         intake = replace(intake, consultation=consultation)
-    if intake.parent is not None and isinstance(intake.parent, Mapping):
-        bare = {name: value for name, value in intake.parent.items() if name not in OUTER}
-        intake = replace(intake, parent=bare)
-    return intake
+    return _bare(intake)
+
+
+def _bare(intake: Intake) -> Intake:
+    """The same, its parent without task and panel: they are said of the verdict that stands."""
+    if intake.parent is None or not isinstance(intake.parent, Mapping):
+        return intake
+    bare = {name: value for name, value in intake.parent.items() if name not in OUTER}
+    return replace(intake, parent=bare)
 
 
 def _inside(intake: Intake) -> list[str]:
@@ -191,9 +235,11 @@ def replay(kind: str, body: Mapping[str, Any], context: PanelRecord | None = Non
     if context is None:
         return
     if "task" in body:
-        context.note_task(body["task"]["id"])
+        context.note_task(body["task"]["id"], body["task"]["input_digest"])
     if _has_own_normaliser(body):
         context.note_own_normaliser()
+    if (body.get("independence") or {}).get("correlation") is not None:
+        context.note_correlation()
     if "panel" in body:
         check_panel(body, context.panel(body["panel"]))
     else:

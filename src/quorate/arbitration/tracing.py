@@ -30,7 +30,8 @@ def read_trace(value: object, protocol: str) -> dict[str, Any]:
         UsageError: a key is missing, unknown, or not as its protocol writes it.
     """
     added = _ADDED.get(protocol, {})
-    trace = members(value, "trace", (*_TRACE, *added), ("normalize",))
+    told = ("normalize", "failed") if protocol == "synthesis" else ("normalize",)
+    trace = members(value, "trace", (*_TRACE, *added), told)
     for name in ("total_votes", "absent_weight", "roster_weight"):
         ratio(trace[name], name)
     for group in items(trace["groups"], "trace.groups", dict):
@@ -44,11 +45,28 @@ def read_trace(value: object, protocol: str) -> dict[str, Any]:
         read(trace[name])
     if "normalize" in trace:
         text(trace["normalize"], "normalize")
+    if "failed" in trace:
+        read_failed(trace["failed"])
     if protocol == "ranked-runoff":
         _check_options(trace)
     canonical(value)
     copied: dict[str, Any] = plain_copy(trace)
     return copied
+
+
+def read_failed(value: object) -> dict[str, str]:
+    """Check and order why no word came of a synthesis, by id.
+
+    Raises:
+        UsageTypeError: no object of texts.
+        UsageError: an id or a text is malformed.
+    """
+    if not isinstance(value, Mapping):
+        raise UsageTypeError(f"failed is a {type(value).__name__}; give details by id")
+    return {
+        _id(name): text(value[name], "why it failed", limits.MAX_DETAIL_LENGTH)
+        for name in sorted(value)
+    }
 
 
 def _id(value: object) -> str:
@@ -62,9 +80,10 @@ def _answer(form: Mapping[str, Any]) -> None:
 def _rounds(value: object) -> None:
     for one in items(value, "trace.rounds", dict):
         form = members(one, "a round of the trace", _ROUND)
-        if not isinstance(form["tally"], dict):
-            raise UsageTypeError("the tally of a round should be an object")
-        for option, votes in form["tally"].items():
+        tally = {} if form["tally"] is None else form["tally"]
+        if not isinstance(tally, dict):
+            raise UsageTypeError("the tally of a round should be an object, or null")
+        for option, votes in tally.items():
             hex_digest(option, "an option of the tally")
             ratio(votes, "votes of the tally")
         ratio(form["exhausted"], "exhausted")
@@ -82,7 +101,7 @@ def _check_options(trace: Mapping[str, Any]) -> None:
     """See to it that whatever is named is among the options."""
     known = {option["digest"] for option in trace["options"]}
     named = {trace["condorcet"], *(one["eliminated"] for one in trace["rounds"])} - {None}
-    named.update(*(one["tally"] for one in trace["rounds"]))
+    named.update(*(one["tally"] or () for one in trace["rounds"]))
     strange = sorted(named - known)
     if strange:
         raise UsageError(f"the trace names {strange[0]}, which is none of its options")

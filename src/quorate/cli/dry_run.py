@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Final
 from rich.markup import escape
 from rich.table import Table
 
-from quorate.cli.shown import out, print_json, progress, say, writing
+from quorate.cli.shown import counted, out, print_json, progress, say, writing
 from quorate.core.text import printable
 from quorate.ledger import Ledger
 from quorate.ledger.log import parse_url
 
 if TYPE_CHECKING:
-    from quorate.hub.estimate import Estimate, Figure, History
+    from quorate.hub.estimate import Estimate, ExpertEstimate, Figure, History
     from quorate.hub.panel import Panel
 
 _BAR: Final = 16
@@ -73,7 +73,11 @@ def _looked_at(
 def _say(found: Estimate, panel: Panel) -> None:
     already = f" ({found.decided} of them decided already)" if found.decided else ""
     left = found.tasks - found.decided
-    say(f"{found.tasks} tasks{already}; to decide {left}, nothing has been asked yet:")
+    tasks = counted(found.tasks, "task")
+    if not left:
+        say(f"{tasks}{already}; nothing is left to decide, so nobody would be asked")
+        return
+    say(f"{tasks}{already}; to decide {left}, nothing has been asked yet:")
     say("")
     with writing():
         out().print(_table(found), soft_wrap=False)
@@ -125,6 +129,13 @@ def _remarks(found: Estimate) -> list[str]:
     for name, ids in unknown.items():
         if ids:
             told.append(f"? {name} not known of {', '.join(ids)}: declare {name} in the panel")
+    told += [_sampled(expert) for expert in found.experts if expert.samples > 1]
+    if any(expert.retries for expert in found.experts):
+        most = max(expert.retries for expert in found.experts)
+        told.append(
+            f"calls count each question once: failed attempts that adapters repeat (up to {most} "
+            "times) come on top"
+        )
     if any(e.calls.expected != e.calls.greatest for e in found.experts):
         seen = (
             "no verdict in the ledger shows how often tasks are refused; none is expected to be"
@@ -139,6 +150,15 @@ def _remarks(found: Estimate) -> list[str]:
             "and counts as none"
         )
     return told
+
+
+def _sampled(expert: ExpertEstimate) -> str:
+    expected, greatest = _cells(expert.completions)
+    most = "" if expected == greatest else f", at most {greatest}"
+    return (
+        f"{printable(expert.id)} is sampled {expert.samples} times in each call: {expected} "
+        f"completions{most}; its cost and tokens are of a call with all of them"
+    )
 
 
 def _time(seconds: Fraction) -> str:

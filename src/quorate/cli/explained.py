@@ -16,14 +16,20 @@ _MOST_ROUNDS: Final = 8
 _ANSWER: Final = 24
 
 
-def more(body: Mapping[str, Any]) -> Iterator[str]:
-    """Lines to show under the story of a decision or refusal, each ready to be printed."""
+def more(body: Mapping[str, Any], *, alone: bool = True) -> Iterator[str]:
+    """Lines to show under the story of a decision or refusal, each ready to be printed.
+
+    Args:
+        body: as it was sealed, and computed again.
+        alone: it stands in no other; independence is told of the outermost only.
+    """
     verdict = body["verdict"]
     if "rounds" in verdict["trace"]:
         yield from _rounds(verdict["trace"])
     if body.get("merge") is not None:
         yield from _merge(body["merge"])
-    if verdict.get("independence") is not None:
+    # Where nothing is declared, the story says so.
+    if alone and (verdict.get("independence") or {}).get("declared"):
         yield from _independence(verdict["independence"], len(body["roster"]))
     if body.get("consultation") is not None:
         yield from _consultation(body["consultation"])
@@ -31,12 +37,13 @@ def more(body: Mapping[str, Any]) -> Iterator[str]:
         yield from _parent(body["parent"])
 
 
-def describe(verdict: Mapping[str, Any]) -> str:
-    """The story of a decision or a refusal, in a paragraph."""
-    from quorate.arbitration import Decision, Tally
+def describe(verdict: Mapping[str, Any], *, alone: bool = True) -> str:
+    """The story of a decision or a refusal, in a paragraph; ``alone`` as for :func:`more`."""
+    from quorate.arbitration import Decision, Tally, describing
 
-    kind = Decision if verdict["status"] == "committed" else Tally
-    return kind.from_dict(verdict).describe()
+    if verdict["status"] == "committed":
+        return describing.committed(Decision.from_dict(verdict), alone=alone)
+    return describing.refused(Tally.from_dict(verdict), alone=alone)
 
 
 def _number(text: str) -> str:
@@ -70,8 +77,7 @@ def _rounds(trace: Mapping[str, Any]) -> Iterator[str]:
     yield f"  {'':{width}}" + "".join(f"{n:>10}" for n, _ in shown)
     for option in order[:_MOST_OPTIONS]:
         cells = [
-            _number(one["tally"].get(option, "0")) if gone.get(option, last) >= n else ""
-            for n, one in shown
+            _cell(one["tally"], option) if gone.get(option, last) >= n else "" for n, one in shown
         ]
         out = f"   out in round {gone[option]}" if option in gone else ""
         yield f"  {answers[option]:{width}}" + "".join(f"{cell:>10}" for cell in cells) + out
@@ -85,6 +91,10 @@ def _rounds(trace: Mapping[str, Any]) -> Iterator[str]:
             f"{answers[trace['condorcet']]} would have beaten each of the others one to one, "
             "and lost."
         )
+
+
+def _cell(tally: Mapping[str, str] | None, option: str) -> str:
+    return "…" if tally is None else _number(tally.get(option, "0"))
 
 
 def _merge(merge: Mapping[str, Any]) -> Iterator[str]:
@@ -102,8 +112,6 @@ def _names(ids: list[str]) -> str:
 
 def _independence(report: Mapping[str, Any], voters: int) -> Iterator[str]:
     yield ""
-    if not report["declared"]:
-        yield "Failing together: nothing is declared."
     for name, found in sorted(report["attributes"].items()):
         groups = [f"{printable(value)} {size}" for value, size in sorted(found["groups"].items())]
         if found["undeclared"]:
@@ -128,12 +136,13 @@ def _consultation(consultation: Mapping[str, Any]) -> Iterator[str]:
     yield ""
     yield (
         f"Consulted as {printable(consultation['expert_id'])}, of route weight "
-        f"{_number(consultation['route_weight'])}: {printable(describe(verdict))}"
+        f"{_number(consultation['route_weight'])}: {printable(describe(verdict, alone=False))}"
     )
 
 
 def _parent(parent: Mapping[str, Any]) -> Iterator[str]:
     yield ""
-    yield f"Before that ({parent['rule']}): {printable(describe(parent['verdict']))}"
-    for line in more(parent):
+    story = describe(parent["verdict"], alone=False)
+    yield f"Before that ({parent['rule']}): {printable(story)}"
+    for line in more(parent, alone=False):
         yield f"  {line}" if line else ""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from quorate.cli.shown import AsJson, note, print_json, progress, tell
+from quorate.cli.shown import AsJson, counted, note, print_json, progress, tell
 from quorate.core.errors import UsageError
 from quorate.ledger import Ledger, read_signer
 from quorate.ledger.keyfiles import public_path
@@ -40,7 +40,9 @@ def run(
     strict: Annotated[
         bool,
         typer.Option(
-            "--strict", help="Exit 3 if any task was refused (in shadow mode nothing counts)."
+            "--strict",
+            help="Exit 3 if any task was refused, or decided otherwise than by a quorum (in shadow "
+            "mode nothing counts).",
         ),
     ] = False,
     trace: Annotated[
@@ -77,9 +79,9 @@ def run(
         print_json({**summary.to_dict(), "seconds": round(seconds, 3), "out": out})
     else:
         _say(summary, declared, out, seconds)
-    for text in summary.unclosed:
+    for text in (*map(str, summary.absences.failing()), *summary.unclosed):
         note(text)
-    if strict and summary.refused > summary.shadow_refused:
+    if strict and summary.undecided:
         raise typer.Exit(_REFUSED)
 
 
@@ -95,7 +97,8 @@ def _decided(panel: Panel, tasks: str, out: str, trace: Path | None) -> RunSumma
         _terminating(),
     ):
         try:
-            return Run(panel, ledger, tasks, out, shown, traces).execute()
+            reading = shown.slow("reading known outcomes")
+            return Run(panel, ledger, tasks, out, shown, traces, reading).execute()
         except KeyboardInterrupt:
             tell("what was decided is sealed; give the same command again to go on")
             raise
@@ -118,20 +121,25 @@ def _terminating() -> Iterator[None]:
 
 def _say(summary: RunSummary, panel: Panel, out: str, seconds: float) -> None:
     earlier = f" ({summary.earlier} of them decided earlier)" if summary.earlier else ""
+    otherwise = f" ({summary.not_by_quorum} not by a quorum)" if summary.not_by_quorum else ""
     tell(
-        f"{summary.total} tasks{earlier}: {summary.committed} committed, "
+        f"{counted(summary.total, 'task')}{earlier}: {summary.committed} committed{otherwise}, "
         f"{summary.refused} refused, in {seconds:.1f} s"
     )
     if panel.shadow:
         tell("in shadow mode: a refusal blocks nothing, and its line says so")
     if summary.other_panel:
         note(
-            f"{summary.other_panel} were decided earlier by another panel than this one, and stay "
-            "as they are; to decide them again, give them new ids or use another ledger"
+            "1 was decided earlier by another panel than this one, and stays as it is; to decide "
+            "it again, give it a new id or use another ledger"
+            if summary.other_panel == 1
+            else f"{summary.other_panel} were decided earlier by another panel than this one, and "
+            "stay as they are; to decide them again, give them new ids or use another ledger"
         )
     if out != "-":
         tell(f"decisions: {out}")
-    tell(f"ledger:    {panel.ledger_url} ({summary.size} entries); check it with")
+    entries = counted(summary.size, "entry", "entries")
+    tell(f"ledger:    {panel.ledger_url} ({entries}); check it with")
     tell(f"  {_check(panel)}")
 
 

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
-from quorate.core.errors import OperationalError
+from quorate.core.errors import OperationalError, UsageError
 from quorate.core.text import printable
+
+_SLOW_SECONDS: Final = 1.0
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
@@ -73,6 +77,11 @@ def _refuse(value: object) -> str:
     raise TypeError(f"{type(value).__name__} is not JSON")
 
 
+def counted(number: int, what: str, many: str | None = None) -> str:
+    """So many of something; ``many`` where the plural is not made with an s alone."""
+    return f"{number} {what}" if number == 1 else f"{number} {many or what + 's'}"
+
+
 def visible(text: str) -> str:
     """Escape control characters line by line: what is shown may come from liars."""
     return "\n".join(map(printable, text.split("\n")))
@@ -98,21 +107,61 @@ def note(text: str) -> None:
     remark("[yellow]note:[/]", text)
 
 
+def write_new(path: Path, text: str) -> None:
+    """Save text in a file that is not there yet.
+
+    Raises:
+        UsageError: it is there.
+        OperationalError: it cannot be written.
+    """
+    if path.exists():
+        raise UsageError(f"{path} is there already; name another file, nothing is replaced")
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise OperationalError(f"{path} cannot be written: {error.strerror}") from error
+
+
+class Progress:
+    """What to call with how much is done, and of how much (``None`` if that is not known)."""
+
+    def __init__(self, what: str, show: Callable[[str, int, int | None], None] | None) -> None:
+        """Show it as ``what``; ``show`` is ``None`` where nothing is to be shown."""
+        self._what = what
+        self._show = show
+
+    def __call__(self, done: int, total: int | None) -> None:
+        """Show it now."""
+        if self._show is not None:
+            self._show(self._what, done, total)
+
+    def slow(self, what: str) -> Callable[[int, int | None], None]:
+        """For something that comes first, and is shown only where it takes over a second."""
+        other = Progress(what, self._show)
+        began = time.monotonic()
+
+        def shown(done: int, total: int | None) -> None:
+            if time.monotonic() - began > _SLOW_SECONDS:
+                other(done, total)
+
+        return shown
+
+
 @contextmanager
-def progress(what: str) -> Iterator[Callable[[int, int | None], None]]:
+def progress(what: str) -> Iterator[Progress]:
     """Show a progress bar on stderr where that is a terminal; yield what to call with counts."""
     console = err()
     if not console.is_terminal:
-        yield lambda _done, _total: None
+        yield Progress(what, None)
         return
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
-        Progress,
         SpinnerColumn,
         TextColumn,
         TimeRemainingColumn,
     )
+    from rich.progress import Progress as Bar
 
     columns = (
         SpinnerColumn(),
@@ -121,6 +170,11 @@ def progress(what: str) -> Iterator[Callable[[int, int | None], None]]:
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, transient=True) as bar:
+    with Bar(*columns, console=console, transient=True) as bar:
         shown = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(shown, completed=done, total=total)
+        yield Progress(
+            what,
+            lambda text, done, total: bar.update(
+                shown, description=text, completed=done, total=total
+            ),
+        )

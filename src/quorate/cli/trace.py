@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from quorate.cli.shown import AsJson, out, print_json, put, say, writing
+from quorate.cli.shown import AsJson, out, print_json, put, say, write_new, writing
 from quorate.core import limits
 from quorate.core.canonical import parse
 from quorate.core.errors import OperationalError, UsageError
@@ -46,7 +46,7 @@ def trace(
     else:
         chosen = _named(file, id_)
     if svg is not None:
-        _save(chosen, svg)
+        write_new(svg, chosen.svg())
     elif as_json:
         print_json(chosen.to_dict())
     else:
@@ -127,12 +127,3 @@ def _list(found: list[Trace], *, as_json: bool) -> None:
     with writing():
         out().print(table, soft_wrap=False)
     say("look at one with: quorate trace FILE ID")
-
-
-def _save(chosen: Trace, path: Path) -> None:
-    if path.exists():
-        raise UsageError(f"{path} is there already; name another file, nothing is replaced")
-    try:
-        path.write_text(chosen.svg(), encoding="utf-8")
-    except OSError as error:
-        raise OperationalError(f"{path} cannot be written: {error.strerror}") from error

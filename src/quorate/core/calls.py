@@ -68,6 +68,21 @@ class Outcome(NamedTuple):
     running: bool = False
 
 
+class NotBegunError(asyncio.CancelledError):
+    """What a callable raises that is cancelled while it waits to begin: an absence says why.
+
+    Attributes:
+        why: what it waited for, such as ``"no process was free"``.
+        remedy: what to do about it.
+    """
+
+    def __init__(self, why: str, remedy: str) -> None:
+        """Hold both."""
+        super().__init__(f"{why}; {remedy}")
+        self.why = why
+        self.remedy = remedy
+
+
 class Callee:
     """One callable, sync or async, and the calls of it that are still running in threads."""
 
@@ -324,8 +339,24 @@ def _missing(running: _Running) -> Outcome:
     if running.stopped:
         return Outcome(None, STOPPED, f"stopped; {how}", now - started, started, runs)
     seconds = running.call.timeout or 0.0
+    waited = None if runs else _not_begun(task)
     detail = f"no answer within {seconds:g} s; {how}"
+    if waited is not None:
+        detail = shortened(f"{waited.why} within {seconds:g} s; {waited.remedy}")
     return Outcome(None, TIMEOUT, detail, seconds, started, runs)
+
+
+def _not_begun(task: asyncio.Task[Outcome]) -> NotBegunError | None:
+    """What a cancelled call says of not having begun; ``None`` where it says nothing."""
+    if not task.cancelled():
+        return None
+    try:
+        task.result()
+    except NotBegunError as error:
+        return error
+    except asyncio.CancelledError:
+        return None
+    return None
 
 
 async def _guarded(running: _Running) -> Outcome:

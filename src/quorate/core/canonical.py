@@ -46,6 +46,12 @@ def canonical(value: JSONValue) -> bytes:
             a string, bytes, a date, a set, another object, a lone surrogate, or nesting
             deeper than ``limits.MAX_DEPTH``; ``path`` names the culprit.
     """
+    kind = type(value)
+    if kind is str or kind is int:
+        try:
+            return orjson.dumps(value, option=_OPTIONS)
+        except orjson.JSONEncodeError:
+            _refuse(value, (), 0)
     encoded = _fast(value)
     if encoded is not None:
         return encoded

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache
+from typing import cast
 
 from quorate.core import limits
 from quorate.core.errors import UsageError, UsageTypeError
@@ -20,13 +21,20 @@ Number = int | float | Decimal | Fraction
 """What is accepted where a number takes part in a verdict."""
 
 _BOUND = 10**limits.MAX_NUMBER_DIGITS
+_SMALL = limits.MAX_SAFE_INTEGER
 _EXACT = frozenset({int, Decimal, Fraction})
 _RATIONAL = re.compile(r"-?[0-9]+(?:/0*[1-9][0-9]*)?")
 
 
 @lru_cache(maxsize=4096)
-def _from_float(text: str) -> Fraction:
-    return Fraction(text)
+def _from_float(value: float) -> Fraction:
+    # The base's own repr: a subclass, such as numpy.float64, writes itself otherwise.
+    return Fraction(float.__repr__(value))
+
+
+@lru_cache(maxsize=4096)
+def _from_int(value: int) -> Fraction:
+    return Fraction(value)
 
 
 def exact(value: Number, name: str = "number") -> Fraction:
@@ -40,17 +48,18 @@ def exact(value: Number, name: str = "number") -> Fraction:
         UsageTypeError: a bool, a string or another type.
         UsageError: NaN, an infinity, or more than ``limits.MAX_NUMBER_DIGITS`` digits.
     """
-    if issubclass(type(value), float):
-        # The base's own repr: a subclass, such as numpy.float64, writes itself otherwise.
-        text = float.__repr__(value)
+    kind = type(value)
+    if kind is int and -_SMALL <= value <= _SMALL:
+        return _from_int(value)
+    if issubclass(kind, float):
         if not math.isfinite(value):
-            raise UsageError(f"{name} is {text}; it must be finite")
-        return _from_float(text)
+            raise UsageError(f"{name} is {float.__repr__(value)}; it must be finite")
+        # A subclass may say what it likes when it is looked up.
+        return _from_float(float.__float__(cast("float", value)))
     # By exact type: a subclass may say one thing when compared and another when written down.
-    if type(value) not in _EXACT:
+    if kind not in _EXACT:
         raise UsageTypeError(
-            f"{name} is of type {type(value).__name__}; "
-            "give an int, a float, a Decimal or a Fraction"
+            f"{name} is of type {kind.__name__}; give an int, a float, a Decimal or a Fraction"
         )
     if isinstance(value, Decimal):
         if not value.is_finite():
@@ -81,6 +90,8 @@ def from_text(text: object, name: str = "number") -> Fraction:
         raise UsageTypeError(f'{name} is {text!r}; a rational is written as a string "p/q"')
     if len(text) > 2 * limits.MAX_NUMBER_DIGITS + 2:
         raise UsageError(f"{name} needs more than {limits.MAX_NUMBER_DIGITS} digits")
+    if type(text) is str and (known := _from_rational(text)) is not None:
+        return known
     # Fraction would read exponents too, and build a power of ten of any size for them.
     if not _RATIONAL.fullmatch(text):
         raise UsageError(f'{name} is {text!r}; a rational is written "p/q"')
@@ -88,6 +99,21 @@ def from_text(text: object, name: str = "number") -> Fraction:
     if str(fraction) != text:
         raise UsageError(f'{name} is {text!r}; in lowest terms that is "{fraction}"')
     return exact(fraction, name)
+
+
+@lru_cache(maxsize=4096)
+def _from_rational(text: str) -> Fraction | None:
+    """The rational that a text of bounded length writes; ``None`` where it is to be refused."""
+    if not _RATIONAL.fullmatch(text):
+        return None
+    fraction = Fraction(text)
+    n, d = fraction.numerator, fraction.denominator
+    return fraction if str(fraction) == text and abs(n) < _BOUND and d < _BOUND else None
+
+
+def within(number: Fraction, most: int) -> bool:
+    """Whether ``0 <= number <= most``, asked of the integers it is made of."""
+    return 0 <= number.numerator <= most * number.denominator
 
 
 def common_scale(values: Iterable[Fraction]) -> tuple[list[int], int]:

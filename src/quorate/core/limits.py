@@ -146,10 +146,10 @@ MAX_NUMERAL_LENGTH: Final = 1000
 MAX_CHOICE_LENGTH: Final = 1000
 """Longest text read as one option letter by a normaliser, in characters."""
 
-MAX_PYTHON_LENGTH: Final = 256 << 10
+MAX_PYTHON_LENGTH: Final = 32 << 10
 """Longest source read as Python by a normaliser, in characters."""
 
-MAX_PYTHON_DEPTH: Final = 200
+MAX_PYTHON_DEPTH: Final = 100
 """Deepest syntax tree of Python source read by a normaliser."""
 
 MAX_HEADERS: Final = 64
@@ -172,3 +172,24 @@ MAX_VERDICT_NESTING: Final = 3
 
 With a payload of ``MAX_PAYLOAD_DEPTH`` the whole then stays within ``MAX_DEPTH``.
 """
+
+MAX_ANSWER_DIGITS: Final = 40
+"""Most digits in the numerator of a confidence or cost that an expert gives."""
+
+MAX_ANSWER_PLACES: Final = 330
+"""Most digits in the denominator of such a number; covers every double from 0 to 2^53."""
+
+MAX_ROUND_TALLIES: Final = 2048
+"""Most votes of single options that the trace of one runoff tells, its last rounds first.
+
+All rounds of a runoff between up to 63 options are told whole.
+"""
+
+MAX_PYTHON_BRACKETS: Final = 64
+"""Deepest brackets in Python source read by a normaliser."""
+
+MAX_PYTHON_INDENTS: Final = 64
+"""Deepest indentation in Python source read by a normaliser, in levels."""
+
+MAX_PYTHON_DIGITS: Final = 640
+"""Most digits and underscores in a row in Python source that is read; no Python has a lower one."""

@@ -28,7 +28,7 @@ from quorate.arbitration import (
 )
 from quorate.arbitration.arbiter import Rule
 from quorate.arbitration.intake import Intake, gather
-from quorate.arbitration.sealed import body_of, kind_of
+from quorate.arbitration.sealed import decided, kind_of
 from quorate.core import limits
 from quorate.core.canonical import canonical, parse
 from quorate.core.errors import UsageError
@@ -112,6 +112,8 @@ async def decide(  # noqa: PLR0913 - one argument for each thing that is declare
         UsageError: the roster, task, weights or bounds cannot be used, or the policy names
             an expert that is not there.
     """
+    if panel is not None and task is None:
+        raise UsageError("a panel is named, and no task; a verdict under a panel names its task")
     deciding = _Deciding(
         tuple(experts),
         # Others are asked about it too, as a part of another question.
@@ -129,18 +131,19 @@ async def decide(  # noqa: PLR0913 - one argument for each thing that is declare
         synthesizer,
     )
     deciding.check()
-    first = await deciding.first()
-    body = deciding.body(first, plan=plan)
-    final = first
+    final = first = await deciding.first(plan)
+    body = first.body
     if isinstance(first.outcome, Tally) and policy.goes_on:
-        later = await deciding.after_refusal(first, body)
-        wider = deciding.body(later)
+        later = await deciding.after_refusal(first)
+        wider = later.body
         # It holds the refused one too. What cannot be sealed must not be acted upon.
         if len(canonical(wider)) <= limits.MAX_BODY_BYTES - _TASK_AND_PANEL_BYTES:
             final, body = later, wider
     # The parent inside holds neither: they are said once, of the verdict that stands.
-    body |= {"task": dict(task)} if task is not None else {}
-    body |= {"panel": panel} if panel is not None else {}
+    if task is not None:
+        body["task"] = dict(task)
+    if panel is not None:
+        body["panel"] = panel
     return Verdict(
         kind_of(final.outcome),
         final.outcome,
@@ -153,12 +156,12 @@ async def decide(  # noqa: PLR0913 - one argument for each thing that is declare
 
 @dataclass(frozen=True, slots=True)
 class _Fold:
-    """One fold: what went in, by whose rule, and what came out."""
+    """One fold: what went in, what came out, and its body without task and panel."""
 
     proposals: Proposals
     intake: Intake
-    arbiter: Rule
     outcome: Decision | Tally
+    body: dict[str, Any]
     consultation: Consultation | None = None
 
 
@@ -191,14 +194,14 @@ class _Deciding:
         if policy.on_under_quorum == FALLBACK:
             self._fallback()
 
-    async def first(self) -> _Fold:
+    async def first(self, plan: Mapping[str, Any] | None) -> _Fold:
         """Ask the roster, and fold."""
         proposals = await self.means.ask(
             self.experts, self.task, weights=self.weights, settled=self._settled(None)
         )
-        return await self._folded(proposals, self.experts)
+        return await self._folded(proposals, self.experts, plan=plan)
 
-    async def after_refusal(self, first: _Fold, weak: dict[str, Any]) -> _Fold:
+    async def after_refusal(self, first: _Fold) -> _Fold:
         """Do what the policy declares; ``first`` itself where that adds nothing."""
         if self.policy.on_under_quorum == WIDEN:
             more = await self.means.ask(
@@ -208,16 +211,11 @@ class _Deciding:
                 settled=self._settled(first.proposals),
             )
             both = _together(first.proposals, more, self.independence)
-            return await self._folded(both, (*self.experts, *self.policy.reserve), weak)
+            everyone = (*self.experts, *self.policy.reserve)
+            return await self._folded(both, everyone, parent=first.body)
         if self.policy.on_under_quorum == ESCALATE:
-            return await self._escalated(first, weak)
-        return await self._fallen_back(first, weak)
-
-    def body(self, fold: _Fold, *, plan: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """The body to seal, without task and panel."""
-        if fold.consultation is not None:
-            return fold.consultation.body
-        return body_of(fold.outcome, fold.arbiter, fold.intake, plan=plan)
+            return await self._escalated(first)
+        return await self._fallen_back(first)
 
     def _settled(self, earlier: Proposals | None) -> Settled | None:
         arbiter = self.arbiter
@@ -239,12 +237,16 @@ class _Deciding:
         self,
         proposals: Proposals,
         experts: Sequence[Expert],
-        weak: dict[str, Any] | None = None,
+        *,
+        plan: Mapping[str, Any] | None = None,
+        parent: dict[str, Any] | None = None,
     ) -> _Fold:
-        proposals = _together(proposals, Proposals(()), self.independence)
-        intake = dataclasses.replace(gather(proposals), parent=weak)
+        proposals.independence = self.independence
+        intake = gather(proposals)
+        if parent is not None:
+            intake = dataclasses.replace(intake, parent=parent)
         if isinstance(self.arbiter, SynthesisArbiter):
-            merge = await merged(
+            merge, failed = await merged(
                 self.arbiter,
                 proposals,
                 self.task,
@@ -252,12 +254,12 @@ class _Deciding:
                 experts=experts,
                 means=self.means,
             )
-            intake = dataclasses.replace(intake, merge=merge)
+            intake = dataclasses.replace(intake, merge=merge, failed=failed)
         with self.means.recorder.phase("fold"):
-            outcome = self.arbiter.fold(intake)
-        return _Fold(proposals, intake, self.arbiter, outcome)
+            outcome, body = decided(self.arbiter, intake, plan=plan)
+        return _Fold(proposals, intake, outcome, body)
 
-    async def _escalated(self, first: _Fold, weak: dict[str, Any]) -> _Fold:
+    async def _escalated(self, first: _Fold) -> _Fold:
         policy = self.policy
         consultation = escalate(
             first.outcome,
@@ -265,7 +267,7 @@ class _Deciding:
             arbiter=self.arbiter,
             proposals=first.intake,
             task=self.task,
-            body=weak,
+            body=first.body,
             experts=policy.consult,
             weight=policy.consult_weight,
             quorum=policy.consult_quorum,
@@ -273,7 +275,7 @@ class _Deciding:
         await consultation.run(means=self.means, weights=self.weights)
         outcome = consultation.fold()
         return _Fold(
-            consultation.proposals, consultation.intake, self.arbiter, outcome, consultation
+            consultation.proposals, consultation.intake, outcome, consultation.body, consultation
         )
 
     def _fallback(self) -> Expert:
@@ -285,7 +287,7 @@ class _Deciding:
                 return expert
         raise UsageError(f"the fallback is {named!r}, which is no expert of the roster or reserve")
 
-    async def _fallen_back(self, first: _Fold, weak: dict[str, Any]) -> _Fold:
+    async def _fallen_back(self, first: _Fold) -> _Fold:
         expert = self._fallback()
         proposals = first.proposals
         if expert.id not in first.intake.roster():
@@ -293,8 +295,8 @@ class _Deciding:
             proposals = _together(proposals, more, self.independence)
         inner: Any = self.arbiter
         arbiter = FallbackArbiter(expert.id, inner.exact_quorum, normalize=inner.normalize)
-        intake = dataclasses.replace(gather(proposals), parent=weak)
-        return _Fold(proposals, intake, arbiter, arbiter.fold(intake))
+        intake = dataclasses.replace(gather(proposals), parent=first.body)
+        return _Fold(proposals, intake, *decided(arbiter, intake))
 
 
 def _together(one: Proposals, other: Proposals, independence: Independence | None) -> Proposals:

@@ -421,6 +421,7 @@ def _with_voice(
     return dataclasses.replace(
         again,
         merge=merge,
+        failed=weak.failed,
         parent=dict(parent),
         consultation={
             "expert_id": voice.expert_id,

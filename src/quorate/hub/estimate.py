@@ -6,6 +6,10 @@ refusal. What one call takes is what the panel declares, else the mean of what t
 holds of earlier calls, else not known. An expected figure counts refusals as often as the
 ledger shows them (never, where it shows nothing), a greatest one for every task.
 
+A chat model that is sampled is asked for several completions in one call: what a call is
+declared to take is what all of them take together. Attempts that an adapter repeats are in
+no figure.
+
 ``max_cost`` and ``max_tokens`` are what an answer may take to be counted. What an expert
 spends beyond them is spent, and is in no figure here.
 """
@@ -26,6 +30,7 @@ from quorate.ledger import Receipt
 DECLARED: Final = "declared"
 HISTORY: Final = "history"
 UNKNOWN: Final = "unknown"
+_SAMPLES: Final = "samples:"
 _VERDICTS: Final = frozenset({"decision", "refusal"})
 
 
@@ -58,9 +63,12 @@ class ExpertEstimate:
 
     Attributes:
         id, role: as the panel declares them.
-        calls: how often it would be asked; always known.
+        calls: how often it would be asked; always known. What its adapter sends again after
+            a failed attempt is not counted.
         cost: in the panel's own unit.
         tokens: likewise.
+        samples: completions that one call asks for; more than 1 of a chat model alone.
+        retries: most attempts after the first that its adapter may make in one call.
     """
 
     id: str
@@ -68,11 +76,25 @@ class ExpertEstimate:
     calls: Figure
     cost: Figure
     tokens: Figure
+    samples: int = 1
+    retries: int = 0
+
+    @property
+    def completions(self) -> Figure:
+        """How many answers are asked for: as many in each call as there are samples."""
+        expected, greatest = self.calls.expected, self.calls.greatest
+        return Figure(
+            None if expected is None else expected * self.samples,
+            None if greatest is None else greatest * self.samples,
+            self.calls.source,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON."""
-        shown = {name: getattr(self, name).to_dict() for name in ("calls", "cost", "tokens")}
-        return {"id": self.id, "role": self.role, **shown}
+        names = ("calls", "completions", "cost", "tokens")
+        shown = {name: getattr(self, name).to_dict() for name in names}
+        more = {"samples": self.samples, "retries": self.retries}
+        return {"id": self.id, "role": self.role, **shown, **more}
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +118,7 @@ class Estimate:
     past: int
 
     def total(self, name: str) -> Figure:
-        """The sum of ``calls``, ``cost`` or ``tokens`` over all experts.
+        """The sum of ``calls``, ``completions``, ``cost`` or ``tokens`` over all experts.
 
         What is not known of one is not known of the sum.
         """
@@ -113,7 +135,10 @@ class Estimate:
             "tasks": self.tasks,
             "decided": self.decided,
             "experts": [expert.to_dict() for expert in self.experts],
-            **{name: self.total(name).to_dict() for name in ("calls", "cost", "tokens")},
+            **{
+                name: self.total(name).to_dict()
+                for name in ("calls", "completions", "cost", "tokens")
+            },
             "longest_seconds": float(self.seconds),
             "refused_share": None if self.refused is None else float(self.refused),
             "past_verdicts": self.past,
@@ -201,7 +226,10 @@ def estimate(table: PanelTable, tasks: int, decided: int, history: History) -> E
         calls = Figure(left * (always + after * (refused or 0)), left * (always + after), DECLARED)
         cost = _figure(expert, "cost", calls, history.mean_cost(expert.id))
         tokens = _figure(expert, "tokens", calls, None)
-        counted.append(ExpertEstimate(expert.id, expert.role, calls, cost, tokens))
+        retries = getattr(expert, "retries", 0)
+        counted.append(
+            ExpertEstimate(expert.id, expert.role, calls, cost, tokens, _samples(expert), retries)
+        )
     turns = -(-left // table.run.concurrency)
     return Estimate(
         tasks, decided, tuple(counted), turns * _longest(table), refused, history.verdicts
@@ -225,6 +253,13 @@ def _asked(table: PanelTable, expert: ExpertTable) -> tuple[Fraction, Fraction]:
         always += expert.role == MEMBER
         after += widens
     return Fraction(always), Fraction(after)
+
+
+def _samples(expert: ExpertTable) -> int:
+    confidence = getattr(expert, "confidence", None)
+    if isinstance(confidence, str) and confidence.startswith(_SAMPLES):
+        return int(confidence.removeprefix(_SAMPLES))
+    return 1
 
 
 def _figure(expert: ExpertTable, name: str, calls: Figure, past: Fraction | None) -> Figure:

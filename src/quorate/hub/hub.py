@@ -45,6 +45,7 @@ from quorate.hub.experts import Expert
 from quorate.hub.gate import Gate, Plan
 from quorate.hub.learning import Learning
 from quorate.hub.outcomes import seal_outcome, verdict_key
+from quorate.hub.planning import Planner
 from quorate.hub.policy import FALLBACK, RAISE, WIDEN, Policy
 from quorate.hub.registry import Registry
 from quorate.hub.routers import Router, make_router
@@ -126,10 +127,12 @@ class Hub:
         self.mode = mode
         self._independence = independence
         self._synthesizer = synthesizer
-        self._sealer = None if ledger is None else Sealer(ledger)
         if standing is None and ledger is not None:
             standing = Standing(ledger, router=self.router)
         self._learning = None if standing is None else Learning(standing)
+        told = None if self._learning is None else self._learning.tell
+        self._sealer = None if ledger is None else Sealer(ledger, told)
+        self._planner = Planner()
         if self.registry.standing is None:
             self.registry.standing = self._learning
         self._lock = threading.Lock()
@@ -208,16 +211,17 @@ class Hub:
         if self.mode == SHADOW:
             return await self._shadow(one)
         plan = self._plan(one)
-        verdict = await self._decide(one, plan)
-        return self._given(await self._sealed(one, verdict, plan))
+        form = plan.to_dict()
+        verdict = await self._decide(one, plan, form)
+        return self._given(await self._sealed(one, verdict, form))
 
     def _plan(self, one: _Task) -> Plan:
         with self._lock:
             loads = dict(self._loads)
-        scores = self.router.score(one.signature, self.registry, self._learning)
-        return self.gate.plan(scores, self.registry, signature=one.signature, loads=loads)
+        parts = (self.router, self.gate, self.registry, self._learning)
+        return self._planner.plan(*parts, one.signature, loads)
 
-    async def _decide(self, one: _Task, plan: Plan) -> Verdict:
+    async def _decide(self, one: _Task, plan: Plan, form: dict[str, Any]) -> Verdict:
         experts = [self.registry.get(name) for name in plan.weights]
         policy, weights = self._policy_for(plan, experts)
         roster = [*experts, *policy.reserve]
@@ -228,7 +232,7 @@ class Hub:
                 self.arbiter,
                 policy=policy,
                 weights=weights,
-                plan=plan.to_dict(),
+                plan=form,
                 independence=self._independence or _declared(roster),
                 synthesizer=self._merger(),
                 task=one.sealed,
@@ -239,6 +243,8 @@ class Hub:
     def _policy_for(self, plan: Plan, experts: list[Expert]) -> tuple[Policy, dict[str, Fraction]]:
         """The policy for this plan, and the weights of all that it may come to ask."""
         policy, weights = self.policy, dict(plan.weights)
+        if policy.on_under_quorum not in (FALLBACK, WIDEN):
+            return policy, weights
         declared = sum((expert.weight for expert in experts), Fraction(0))
         if policy.on_under_quorum == FALLBACK:
             trusted = self._named(policy.fallback, "fallback")
@@ -378,12 +384,11 @@ class Hub:
         return dataclasses.replace(found, shadow=Shadow.from_dict(record.payload["shadow"]))
 
     async def _sealed(
-        self, one: _Task, verdict: Verdict, plan: Plan, shadow: Shadow | None = None
+        self, one: _Task, verdict: Verdict, form: dict[str, Any], shadow: Shadow | None = None
     ) -> Dispatch:
         """Seal a verdict; what was sealed meanwhile under that id stands in its place."""
-        made = Dispatch(one.id_, verdict.outcome, None, plan.to_dict(), verdict.trace, shadow)
         if self._sealer is None:
-            return made
+            return Dispatch(one.id_, verdict.outcome, None, form, verdict.trace, shadow)
         items: list[Item] = [(verdict.kind, verdict.body, one.trace_id, one.key)]
         if shadow is not None:
             record = {
@@ -400,9 +405,7 @@ class Hub:
             if earlier is None:
                 raise
             return earlier
-        if self._learning is not None:
-            self._learning.tell()
-        return dataclasses.replace(made, receipt=receipts[0])
+        return Dispatch(one.id_, verdict.outcome, receipts[0], form, verdict.trace, shadow)
 
     def _given(self, dispatch: Dispatch) -> Dispatch:
         if dispatch.shadow is None and isinstance(dispatch.outcome, Tally):
@@ -418,6 +421,7 @@ class Hub:
             raise UsageError("shadow mode has no incumbent")
         try:
             plan = self._plan(one)
+            form = plan.to_dict()
         except NoQuorum as error:
             answer = await self._ask_alone(incumbent, one)
             return Dispatch(one.id_, None, shadow=beside(incumbent, answer, None, str(error)))
@@ -426,7 +430,7 @@ class Hub:
         if incumbent.id not in plan.weights:
             asking = asyncio.ensure_future(self._ask_alone(incumbent, one))
         try:
-            verdict = await self._decide(one, plan)
+            verdict = await self._decide(one, plan, form)
             heard = None if asking else word_of(incumbent, verdict)
             answer = heard or await (asking or self._ask_alone(incumbent, one))
         finally:
@@ -434,12 +438,12 @@ class Hub:
                 asking.cancel()
         shadow = beside(incumbent, answer, verdict)
         try:
-            return await self._sealed(one, verdict, plan, shadow)
+            return await self._sealed(one, verdict, form, shadow)
         except OperationalError as error:
             _log.exception("the verdict on task %r was not sealed, in shadow mode", one.id_)
             shadow = dataclasses.replace(shadow, detail=f"not sealed: {error}")
             outcome, trace = verdict.outcome, verdict.trace
-            return Dispatch(one.id_, outcome, None, plan.to_dict(), trace, shadow)
+            return Dispatch(one.id_, outcome, None, form, trace, shadow)
 
     async def _ask_alone(self, incumbent: Expert, one: _Task) -> Proposal | str:
         """The incumbent's answer, or why it has none."""

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
+from quorate.core import limits
 from quorate.core.errors import QuorateError
 from quorate.core.threads import threads
 from quorate.hub.registry import UNKNOWN_RATE
 from quorate.hub.standing import Standing
+from quorate.ledger import Receipt
 
 _log = logging.getLogger("quorate.hub")
 
@@ -29,6 +32,7 @@ class Learning:
         self.standing = standing
         self._turn = threading.Condition()
         self._news = False
+        self._handed: list[Receipt] = []
         self._running = False
         self._rates: dict[str, Fraction] = {}
         self._look()
@@ -37,14 +41,32 @@ class Learning:
         """Share of its tasks in which that expert succeeded, as last worked out; 1/2 if unknown."""
         return self._rates.get(expert_id, UNKNOWN_RATE)
 
-    def tell(self) -> None:
-        """Say that something was sealed; it is taken in soon."""
+    @property
+    def rates(self) -> Mapping[str, Fraction]:
+        """All rates as last worked out; another object whenever they are worked out again."""
+        return self._rates
+
+    def tell(self, sealed: Sequence[Receipt] = ()) -> None:
+        """Say that something was sealed; it is taken in soon.
+
+        Args:
+            sealed: what it was, where that is at hand, in order of the log; what is not is
+                read from there.
+        """
         with self._turn:
-            self._news = True
+            self._handed += sealed
+            if not sealed or len(self._handed) > limits.MAX_BATCH:
+                # Too many to be held: the ledger has them all.
+                self._handed.clear()
+                self._news = True
             if self._running:
                 return
             self._running = True
-        threads.submit(self._work)
+        try:
+            threads.submit(self._work)
+        except RuntimeError:
+            self._running = False
+            raise
 
     def now(self) -> None:
         """Take in everything that is sealed, and wait for it.
@@ -64,13 +86,17 @@ class Learning:
     def _work(self) -> None:
         while True:
             with self._turn:
-                if not self._news:
+                news, handed = self._news, self._handed
+                if not news and not handed:
                     self._running = False
                     self._turn.notify_all()
                     return
-                self._news = False
+                self._news, self._handed = False, []
             try:
-                self.now()
+                self.standing.take_in(handed)
+                if news:
+                    self.standing.catch_up()
+                self._look()
             # What was decided and sealed stands; the rates stay as they were.
             except QuorateError:
                 _log.exception("what was sealed could not be read back, to learn from it")

@@ -3,8 +3,10 @@
 A task line is ``{"id": text, "input": any JSON, "options": {}}``, an outcome line (the right
 answer to a task) ``{"id": text, "answer": any JSON}``, a decision line
 ``{"id", "status", "consensus", "support", "backing", "dissenting", "absent", "protocol",
-"cost", "seq"}``, and ``"shadow": true`` where a panel in shadow mode decided: nothing is to
-be blocked by it. Empty lines are skipped.
+"cost", "seq"}``. Three more keys stand only where there is something to say: ``"by_quorum":
+false`` of a committed answer that no quorum decided, but a declared fallback or an unratified
+merge; ``"pending"``, the ids of experts that were no longer waited for; and ``"shadow": true``
+where a panel in shadow mode decided: nothing is to be blocked by it. Empty lines are skipped.
 """
 
 from __future__ import annotations
@@ -195,7 +197,9 @@ def decision_line(receipt: Receipt, *, shadow: bool = False) -> bytes:
     """
     body = receipt.payload
     verdict = body["verdict"]
-    against = [name for group in verdict["trace"]["groups"][1:] for name in group["members"]]
+    groups = verdict["trace"]["groups"]
+    # Exhausted ballots of a runoff are in no group.
+    against = set(verdict["engaged"]).difference(groups[0]["members"] if groups else ())
     line = {
         "id": body["task"]["id"],
         "status": verdict["status"],
@@ -208,6 +212,10 @@ def decision_line(receipt: Receipt, *, shadow: bool = False) -> bytes:
         "cost": verdict["cost"],
         "seq": receipt.seq,
     }
+    if verdict.get("by_quorum", True) is False:
+        line["by_quorum"] = False
+    if body.get("pending"):
+        line["pending"] = sorted(one["expert_id"] for one in body["pending"])
     if shadow:
         line["shadow"] = True
     return orjson.dumps(line) + b"\n"

@@ -157,7 +157,9 @@ def _input_digest(ledger: Ledger, task_id: str) -> str | None:
 
 
 def replay(kind: str, body: Any, context: ReplayContext) -> None:
-    """Check a sealed outcome: its form, its digest, and that it is the only one of its task.
+    """Check a sealed outcome: its form and digest, and that it is its task's only one.
+
+    Where it says of which input, that is the one the verdict on the task was on.
 
     Raises:
         VerificationError: rule ``replay``: it is not so.
@@ -166,7 +168,7 @@ def replay(kind: str, body: Any, context: ReplayContext) -> None:
         outcome = _read_outcome(kind, body)
     except UsageError as error:
         raise VerificationError(f"the outcome is not sound: {error}", rule="replay") from error
-    context.note_outcome(outcome.task_id)
+    context.note_outcome(outcome.task_id, outcome.input_digest)
 
 
 # -- verdicts, and who was right

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 from quorate.hub.tables import (
     A2ATable,
     ArbiterTable,
+    ChatTable,
     ExpertTable,
     MCPTable,
     PanelTable,
@@ -167,14 +168,32 @@ def _expert(number: int, expert: ExpertTable) -> Iterator[Problem]:
     if len(set(expert.capabilities)) < len(expert.capabilities):
         twice = next(c for c in expert.capabilities if expert.capabilities.count(c) > 1)
         yield Problem((*where, "capabilities"), f"{twice!r} stands there twice")
-    if isinstance(expert, PythonTable) and not expert.process and expert.processes != 1:
+    if isinstance(expert, PythonTable) and not expert.process and expert.processes is not None:
         yield Problem((*where, "processes"), "is of no use without process = true")
     bare = isinstance(expert, A2ATable | MCPTable) and expert.reads == "payload"
     if bare and getattr(expert, "confidence", None) is None:
         message = "is 'payload', which comes without a confidence; declare confidence too"
         yield Problem((*where, "reads"), message)
     if isinstance(expert, MCPTable):
-        if (expert.url is None) == (expert.command is None):
-            yield Problem((*where, "url"), "give either url or command, and not both")
-        elif expert.url is None and expert.bearer_env is not None:
-            yield Problem((*where, "bearer_env"), "is of no use without url")
+        yield from _mcp(where, expert)
+    sampled = str(getattr(expert, "confidence", None)).startswith("samples:")
+    if isinstance(expert, ChatTable) and "normalize" in expert.model_fields_set and not sampled:
+        yield Problem((*where, "normalize"), 'is of no use without confidence = "samples:N"')
+    yield from _insecure(where, expert)
+
+
+def _mcp(where: tuple[str | int, ...], expert: MCPTable) -> Iterator[Problem]:
+    if (expert.url is None) == (expert.command is None):
+        yield Problem((*where, "url"), "give either url or command, and not both")
+    elif expert.url is None and expert.bearer_env is not None:
+        yield Problem((*where, "bearer_env"), "is of no use without url")
+    for name in ("cwd", "env"):
+        if expert.command is None and name in expert.model_fields_set:
+            yield Problem((*where, name), "is of no use without command")
+
+
+def _insecure(where: tuple[str | int, ...], expert: ExpertTable) -> Iterator[Problem]:
+    """Leave to send a secret in the clear is asked for where one is sent."""
+    secret = "api_key_env" if isinstance(expert, ChatTable) else "bearer_env"
+    if getattr(expert, "insecure_http", False) and getattr(expert, secret) is None:
+        yield Problem((*where, "insecure_http"), f"is of no use without {secret}")

@@ -14,6 +14,7 @@ from typing import Any, Final, NoReturn
 from quorate.core.canonical import canonical, digest
 from quorate.core.errors import UsageError, VerificationError
 from quorate.core.exact import as_text, from_text
+from quorate.core.independence import Independence
 from quorate.hub.panel import Panel
 from quorate.hub.panel_checks import MEMBER, RESERVE
 from quorate.hub.tables import ExpertTable
@@ -21,12 +22,16 @@ from quorate.ledger.replay import ReplayContext
 
 KIND: Final = "panel"
 RULE: Final = "panel/1"
+DOMAINS: Final = "domains"
+"""Under which verdicts find what experts declare of failing together; left out if nothing."""
+
 _REQUIRED: Final = frozenset({"rule", "protocol", "parameters", "roster", "experts"})
 _OPTIONAL: Final = frozenset({"reserve", "escalation", "on_under_quorum", "fallback", "mode"})
 _ALWAYS: Final = ("kind", "timeout", "max_cost", "confidence")
 _ELSEWHERE: Final = frozenset({"id", "weight"})
 _NAMES_ONLY: Final = frozenset({"headers", "env"})
 _DIGESTS: Final = frozenset({"system", "template"})
+_ADDRESSES: Final = frozenset({"url", "base_url"})
 _WAYS: Final = ("widen", "escalate", "fallback")
 
 
@@ -79,9 +84,22 @@ def _expert(expert: ExpertTable) -> dict[str, Any]:
     for name in _NAMES_ONLY & sealed.keys():
         # What stands in them may be meant for the expert alone.
         sealed[name] = sorted(sealed[name])
+    for name in _ADDRESSES & sealed.keys():
+        # What stands behind the path may be a key: told is only whether it changed.
+        path, mark, query = _without_query(sealed[name])
+        if mark:
+            sealed[name] = path
+            sealed[f"{name}_query_digest"] = digest(query)
     for name in _DIGESTS & sealed.keys():
         sealed[f"{name}_digest"] = digest(sealed.pop(name))
     return sealed
+
+
+def _without_query(url: str | None) -> tuple[str, str, str]:
+    """An address up to its query or fragment, whichever comes first; and the rest."""
+    address = url or ""
+    end = min(len(address.partition(mark)[0]) for mark in "?#")
+    return address[:end], address[end : end + 1], address[end + 1 :]
 
 
 def replay(kind: str, body: Any, context: ReplayContext) -> None:
@@ -113,7 +131,25 @@ def replay(kind: str, body: Any, context: ReplayContext) -> None:
     if experts.keys() - others - roster.keys() or not experts.keys() >= roster.keys():
         _refuse("the panel's experts are not those of its roster")
     told = ("roster", "protocol", "parameters", *sorted(_OPTIONAL))
-    context.declare_panel(digest(body), {name: body[name] for name in told if name in body})
+    declared = {name: body[name] for name in told if name in body}
+    if domains := _domains(experts):
+        declared[DOMAINS] = domains
+    context.declare_panel(digest(body), declared)
+
+
+def _domains(experts: Mapping[str, Any]) -> dict[str, Any]:
+    """What experts declare of failing together with others, whatever their role."""
+    found = {}
+    for id_, expert in experts.items():
+        if not isinstance(expert, dict):
+            _refuse(f"what is declared of the expert {id_} is no object")
+        if expert.get("failure_domain"):
+            found[id_] = expert["failure_domain"]
+    try:
+        Independence(found)
+    except UsageError as error:
+        raise VerificationError(f"the failure domains: {error}", rule="panel") from error
+    return found
 
 
 def _refuse(message: str) -> NoReturn:
@@ -140,6 +176,10 @@ def _check_policy(body: Mapping[str, Any]) -> None:
             _refuse(f"the panel declares {name} without {of}, or {of} without {name}")
     if "fallback" in body and body["fallback"] not in body["roster"]:
         _refuse("the panel's fallback is not of its roster")
+    if "reserve" in body:
+        both = sorted(body["roster"].keys() & body["reserve"].keys())
+        if both or not body["reserve"]:
+            _refuse(f"the panel's reserve is {both[0] + ' of its roster' if both else 'empty'}")
     if body.get("mode", "shadow") != "shadow":
         _refuse("the panel's mode is shadow, or is left out")
 

@@ -15,16 +15,15 @@ from pydantic_core import ErrorDetails
 
 from quorate.core.errors import UsageError
 from quorate.hub.panel_checks import Problem, near
+from quorate.hub.table_values import WITHOUT_QUOTES, Table
 from quorate.hub.tables import (
     KINDS,
-    WITHOUT_QUOTES,
     ArbiterTable,
     EscalationTable,
     ExpertTable,
     LedgerTable,
     PanelTable,
     RunTable,
-    Table,
 )
 from quorate.hub.toml_lines import locate
 

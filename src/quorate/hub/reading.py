@@ -12,13 +12,15 @@ from typing import Any, Final, NamedTuple
 
 from quorate.arbitration import Absence, Proposal
 from quorate.core import limits
-from quorate.core.canonical import canonical
 from quorate.core.errors import MisbehaviourError, UsageError
 from quorate.core.exact import exact
 from quorate.core.text import shortened
 from quorate.hub.experts import Answer, Expert
 
 _NOTHING: Final = Fraction(0)
+_SMALL: Final = frozenset({int, float, bool})
+# Two digests, their quotes, a colon and a comma.
+_BYTES_PER_PLACE: Final = 2 * 64 + 6
 
 
 class Reading(NamedTuple):
@@ -38,7 +40,9 @@ class Reading(NamedTuple):
 def payload_share(experts: int) -> int:
     """Bytes that one of so many experts may answer with, payload and ranking together.
 
-    Beyond it their verdict might be larger than one entry of a ledger.
+    Beyond it their verdict might be larger than one entry of a ledger. What the verdict
+    says of each place of a ranking, whose normal form may stand in it, counts too; the
+    numbers need no share, for they are bounded alike for any roster.
     """
     return min(2 * limits.MAX_PAYLOAD_BYTES, limits.MAX_BODY_BYTES // (2 * experts))
 
@@ -73,7 +77,8 @@ def _check_size(answer: Answer, most: int) -> None:
     """Refuse what is certain to be too large, before it is copied or encoded."""
     used = 0
     for name, value in (("payload", answer.payload), ("ranking", answer.ranking)):
-        if value is not None:
+        # One that is no container is looked at, and not copied, by whoever reads it next.
+        if value is not None and type(value) not in _SMALL:
             size = _least_bytes(value, limits.MAX_PAYLOAD_BYTES)
             used += size
             if size > limits.MAX_PAYLOAD_BYTES:
@@ -86,13 +91,7 @@ def _check_size(answer: Answer, most: int) -> None:
 
 
 def _check_share(proposal: Proposal, most: int) -> None:
-    ranking = proposal.ranking
-    if most >= limits.MAX_PAYLOAD_BYTES * (1 if ranking is None else 2):
-        return
-    used = len(canonical(proposal.payload))
-    if ranking is not None:
-        used += len(canonical(ranking))
-    if used > most:
+    if proposal.size + _BYTES_PER_PLACE * len(proposal.ranking or ()) > most:
         raise UsageError(_beyond(most))
 
 

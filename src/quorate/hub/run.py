@@ -20,6 +20,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 import orjson
@@ -31,6 +32,7 @@ from quorate.core.errors import OperationalError, UsageError
 from quorate.core.independence import Independence
 from quorate.hub import history, outcomes, panel_record
 from quorate.hub.deciding import Verdict, decide
+from quorate.hub.failing import Absences
 from quorate.hub.lines import Task, decision_line, read_tasks
 from quorate.hub.panel import Panel
 from quorate.hub.policy import Policy
@@ -38,6 +40,7 @@ from quorate.hub.sink import DASH, Out, Traces, open_out
 from quorate.hub.source import Source, open_tasks
 from quorate.hub.trace import Recorder
 from quorate.ledger import Ledger, Receipt
+from quorate.ledger.keyfiles import public_path
 
 _WAITING_PER_RUNNING: Final = 4
 _STOP_SECONDS: Final = 1.0
@@ -52,35 +55,50 @@ class RunSummary:
         committed: tasks with a committed answer, earlier ones included.
         refused: tasks that were refused, earlier ones included.
         shadow_refused: of the refused, those of a panel in shadow mode: they block nothing.
+        not_by_quorum: of the committed, those that something other than a quorum decided.
+        shadow_not_by_quorum: of these, those of a panel in shadow mode.
         earlier: of all these, decided before this process began.
         other_panel: of the earlier ones, decided by another panel than this one.
         size: entries in the ledger at the end.
         unclosed: experts that could not be closed at the end, and why, one line each.
+        absences: who was absent how often, over all tasks.
     """
 
     committed: int = 0
     refused: int = 0
     shadow_refused: int = 0
+    not_by_quorum: int = 0
+    shadow_not_by_quorum: int = 0
     earlier: int = 0
     other_panel: int = 0
     size: int = 0
     unclosed: list[str] = field(default_factory=list)
+    absences: Absences = field(default_factory=Absences, compare=False)
 
     @property
     def total(self) -> int:
         """Tasks decided, one way or the other."""
         return self.committed + self.refused
 
-    def to_dict(self) -> dict[str, int]:
+    @property
+    def undecided(self) -> int:
+        """Tasks that no quorum decided, shadow mode aside."""
+        decided = self.not_by_quorum - self.shadow_not_by_quorum
+        return decided + self.refused - self.shadow_refused
+
+    def to_dict(self) -> dict[str, Any]:
         """The summary as JSON."""
         return {
             "tasks": self.total,
             "committed": self.committed,
             "refused": self.refused,
             "shadow_refused": self.shadow_refused,
+            "not_by_quorum": self.not_by_quorum,
+            "shadow_not_by_quorum": self.shadow_not_by_quorum,
             "earlier": self.earlier,
             "other_panel": self.other_panel,
             "entries": self.size,
+            "failing": [expert.to_dict() for expert in self.absences.failing()],
         }
 
 
@@ -109,6 +127,7 @@ class Run:
             the run goes on where it ends.
         progress: called with tasks done and tasks in all (``None`` if unknown).
         traces: file to which the trace of each task decided now is appended, as a line.
+        reading: called with entries read and entries in all while known outcomes are read.
     """
 
     panel: Panel
@@ -117,6 +136,7 @@ class Run:
     out: str
     progress: Callable[[int, int | None], None] | None = None
     traces: str | None = None
+    reading: Callable[[int, int], None] | None = None
     _summary: RunSummary = field(default_factory=RunSummary)
     _total: int | None = None
     _panel_digest: str = ""
@@ -140,13 +160,13 @@ class Run:
         with contextlib.ExitStack() as files:
             source = files.enter_context(open_tasks(self.tasks))
             self._total = self._precheck(source)
+            self._traces = Traces(self.traces, self._others())
+            files.callback(self._traces.close)
             sink = files.enter_context(open_out(self.out))
             declared = panel_record.declaration(self.panel)
             self._panel_digest = digest(declared)
             self._policy = self.panel.policy
             self._independence = self._known_independence()
-            self._traces = Traces(self.traces)
-            files.callback(self._traces.close)
             tasks = read_tasks(source, self.tasks)
             torn = self._check_lines_written(tasks, sink)
             if torn is not None:
@@ -161,11 +181,25 @@ class Run:
         self._summary.size = len(self.ledger)
         return self._summary
 
+    def _others(self) -> dict[str, str | Path]:
+        """The files of a run into which no trace may go."""
+        _, _, ledger = self.panel.ledger_url.partition("sqlite:///")
+        signer = self.panel.signer_path
+        return {
+            "the tasks": self.tasks,
+            "the panel": self.panel.path,
+            "the decisions": self.out,
+            **{f"the ledger{end}": f"{ledger}{end}" for end in ("", "-wal", "-shm", "-journal")},
+            "the private key": signer,
+            "the public key": public_path(signer),
+        }
+
     def _known_independence(self) -> Independence | None:
         """What is declared of failing together, and what outcomes sealed so far say of it."""
         if next(self.ledger.find(kind=outcomes.KIND), None) is None:
             return self.panel.independence
-        return history.independence(self.ledger, self.panel.every.values())
+        experts = self.panel.every.values()
+        return history.independence(self.ledger, experts, progress=self.reading)
 
     def _work_off(self, tasks: Iterator[Task], sink: Out) -> None:
         """Decide, and see to it that no task that was read is left out without a word."""
@@ -244,9 +278,13 @@ class Run:
     def _count(self, receipt: Receipt, *, earlier: bool) -> None:
         if receipt.kind == DECISION:
             self._summary.committed += 1
+            if not receipt.payload["verdict"].get("by_quorum", True):
+                self._summary.not_by_quorum += 1
+                self._summary.shadow_not_by_quorum += self._is_shadow(receipt)
         else:
             self._summary.refused += 1
             self._summary.shadow_refused += self._is_shadow(receipt)
+        self._summary.absences.add(receipt.payload)
         if earlier:
             self._summary.earlier += 1
             self._summary.other_panel += receipt.payload.get("panel") != self._panel_digest

@@ -9,9 +9,10 @@ together cost a few flushes. Tasks may come from several event loops.
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,8 @@ from quorate.core import limits
 from quorate.core.errors import StoreError, UsageError
 from quorate.core.threads import threads
 from quorate.ledger import Ledger, Receipt
+
+_log = logging.getLogger("quorate.hub")
 
 Item = tuple[str, Any, str | None, str | None]
 """``(kind, body, trace_id, key)`` of one entry."""
@@ -36,9 +39,18 @@ class _Waiting:
 class Sealer:
     """Appends to one ledger what tasks bring, many at once."""
 
-    def __init__(self, ledger: Ledger) -> None:
-        """Write to ``ledger``, which is open for writing."""
+    def __init__(
+        self, ledger: Ledger, sealed: Callable[[Sequence[Receipt]], None] | None = None
+    ) -> None:
+        """Write to ``ledger``, which is open for writing.
+
+        Args:
+            ledger: where all is appended.
+            sealed: told of each group in the thread that writes, in order of the log,
+                before any of the tasks is; it raises nothing.
+        """
         self.ledger = ledger
+        self._sealed = sealed
         self._lock = threading.Lock()
         self._queue: deque[_Waiting] = deque()
         self._writing = False
@@ -89,7 +101,7 @@ class Sealer:
     def _append(self, group: list[_Waiting]) -> list[list[Receipt] | Exception]:
         """The receipts of each, or why it has none; one that cannot be sealed stops no other."""
         try:
-            receipts = iter(self.ledger.append_all([i for w in group for i in w.items]))
+            made = self.ledger.append_all([i for w in group for i in w.items])
         except UsageError as error:
             if len(group) == 1:
                 return [error]
@@ -99,6 +111,13 @@ class Sealer:
             return [error] * len(group)
         except BaseException:  # noqa: BLE001
             return [StoreError("the writer was stopped")] * len(group)
+        if self._sealed is not None:
+            try:
+                self._sealed(made)
+            # No thread could be had. What is sealed stands, and the tasks must hear of it.
+            except RuntimeError:
+                _log.exception("what was sealed could not be passed on, to learn from it")
+        receipts = iter(made)
         return [[next(receipts) for _ in waiting.items] for waiting in group]
 
 

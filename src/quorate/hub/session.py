@@ -27,18 +27,20 @@ from typing import Any, Final, NamedTuple, Self
 
 from quorate.arbitration import Absence, Proposal
 from quorate.arbitration.pending import Pending
+from quorate.arbitration.proposal import plain_copy
 from quorate.core import limits
 from quorate.core.calls import STOPPED, TIMEOUT, Call, Calls, Outcome, run_blocking
 from quorate.core.canonical import canonical, parse
 from quorate.core.errors import OperationalError, UsageError, UsageTypeError
-from quorate.core.exact import Number, exact
+from quorate.core.exact import Number, exact, within
 from quorate.core.independence import Independence
 from quorate.core.text import shortened
 from quorate.hub.budget import Budget
 from quorate.hub.experts import Expert
 from quorate.hub.reading import Reading, payload_share, read_answer
-from quorate.hub.trace import Span
+from quorate.hub.trace import Span, checked_span
 
+_NOTHING: Final = Fraction(0)
 _UNREAD: Final = "it ended as the session was stopped, and its answer was not read"
 
 
@@ -76,7 +78,7 @@ class _Record(NamedTuple):
     started: float
     seconds: float
     status: str
-    cost: Number
+    cost: Fraction
     tokens: int
     detail: str
 
@@ -138,10 +140,11 @@ class Session:
     @property
     def spans(self) -> list[Span]:
         """What became of each expert heard or stopped so far, in order of id."""
+        began = self.began
         return [
-            Span(
-                expert.id, "expert", max(0.0, r.started - self.began),
-                max(0.0, r.started + r.seconds - self.began), r.status, r.cost, r.tokens, r.detail,
+            checked_span(
+                expert.id, "expert", max(0.0, r.started - began),
+                max(0.0, r.started + r.seconds - began), r.status, r.cost, r.tokens, r.detail,
             )
             for expert, r in zip(self._experts, self._records, strict=True)
             if r is not None
@@ -258,8 +261,9 @@ class Session:
         self._loop = asyncio.get_running_loop()
         self.began = time.monotonic()
         most = self._deadline
+        task = parse(self._task)
         calls = [
-            Call(e.callee, parse(self._task), e.timeout if most is None else min(e.timeout, most))
+            Call(e.callee, plain_copy(task), e.timeout if most is None else min(e.timeout, most))
             for e in self._experts
         ]
         self._calls = made = Calls(calls, self._told)
@@ -345,7 +349,7 @@ def _unheard(outcome: Outcome) -> _Record:
         detail = _UNREAD
     elif outcome.reason != STOPPED:
         status = outcome.reason
-    return _Record(outcome.started, outcome.seconds, status, 0, 0, detail)
+    return _Record(outcome.started, outcome.seconds, status, _NOTHING, 0, detail)
 
 
 def _weights(experts: Sequence[Expert], given: Mapping[str, Number] | None) -> tuple[Fraction, ...]:
@@ -357,13 +361,13 @@ def _weights(experts: Sequence[Expert], given: Mapping[str, Number] | None) -> t
             raise UsageError(f"the expert {one!r} stands twice in the roster")
     if given is None:
         return tuple(expert.weight for expert in experts)
-    missing, unknown = sorted(set(ids) - given.keys()), sorted(given.keys() - set(ids), key=str)
-    if missing or unknown:
+    if given.keys() != set(ids):
+        missing, unknown = sorted(set(ids) - given.keys()), sorted(given.keys() - set(ids), key=str)
         wrong = f"lack {missing[0]!r}" if missing else f"name {unknown[0]!r}, who is not asked"
         raise UsageError(f"the weights {wrong}; give one for each expert of the roster")
     found = tuple(exact(given[id_], f"the weight of {id_}") for id_ in ids)
     for id_, weight in zip(ids, found, strict=True):
-        if not 0 <= weight <= limits.MAX_SAFE_INTEGER:
+        if not within(weight, limits.MAX_SAFE_INTEGER):
             raise UsageError(
                 f"the weight of {id_} is {weight}; it is from 0 to {limits.MAX_SAFE_INTEGER}"
             )

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import itertools
 import os
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
+
+import orjson
 
 from quorate.core import limits
 from quorate.core.errors import OperationalError, UsageError
 
 DASH: Final = "-"
+_TRACE: Final = frozenset({"id", "started_at", "spans"})
+_BEGINNING: Final = b'{"id":"'
 
 
 class Out:
@@ -107,16 +112,33 @@ def open_out(name: str) -> Iterator[Out]:
 class Traces:
     """Where traces go, one JSON line for each task decided now; they are for people."""
 
-    def __init__(self, name: str | None) -> None:
+    def __init__(self, name: str | None, others: Mapping[str, str | Path] | None = None) -> None:
         """Write to the file ``name``, after what is there; to nowhere if it is ``None``.
 
+        A last line that was torn is taken off.
+
+        Args:
+            name: the file; it need not be there yet.
+            others: files that are something else, by what they are, such as ``"the panel"``.
+
         Raises:
-            OperationalError: the file cannot be opened.
+            OperationalError: the file cannot be opened or read.
+            UsageError: it is one of ``others``, no regular file, or holds something else
+                than traces; nothing in it was changed.
         """
         self._name = name
+        self._file: IO[bytes] | None = None
+        if name is None:
+            return
+        for what, other in (others or {}).items():
+            if other != DASH and os.path.realpath(other) == os.path.realpath(name):
+                raise UsageError(f"the traces {name} would go into {what}; name another file")
         try:
+            torn_at = _check_traces(Path(name))
             # Left to close(): it is written to until the run ends.
-            self._file = None if name is None else Path(name).open("ab")  # noqa: SIM115
+            self._file = Path(name).open("ab")  # noqa: SIM115
+            if torn_at is not None:
+                self._file.truncate(torn_at)
         except OSError as error:
             raise self._failed("opened", error) from error
 
@@ -141,3 +163,38 @@ class Traces:
 
     def _failed(self, how: str, error: OSError) -> OperationalError:
         return OperationalError(f"the traces {self._name} cannot be {how}: {error.strerror}")
+
+
+def _check_traces(path: Path) -> int | None:
+    """See to it that a file, if it is there, holds traces alone.
+
+    Returns:
+        Where a last line begins that was torn; ``None`` if none was.
+    """
+    if not path.exists():
+        return None
+    if not path.is_file():
+        raise UsageError(f"the traces {path} are no regular file; name a file")
+    kept = 0
+    with path.open("rb") as file:
+        for number in itertools.count(1):
+            line = file.readline(limits.MAX_BODY_BYTES + 1)
+            # The first line is to show whose file it is, so it is never one that was torn.
+            torn = number > 1 and not line.endswith(b"\n") and line.startswith(_BEGINNING)
+            if not line or torn:
+                return kept if torn else None
+            if not line.endswith(b"\n") or not _is_trace(line):
+                raise UsageError(
+                    f"{path}:{number}: is no trace with an end of line, and traces are written "
+                    "only behind others; name another file"
+                )
+            kept += len(line)
+    return None
+
+
+def _is_trace(line: bytes) -> bool:
+    try:
+        found = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return False
+    return isinstance(found, dict) and found.keys() == _TRACE and isinstance(found["spans"], list)

@@ -39,7 +39,7 @@ read the whole log and need no key.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from fractions import Fraction
 from typing import Any, Final
@@ -47,6 +47,7 @@ from typing import Any, Final
 import orjson
 
 from quorate.arbitration.forms import members, text
+from quorate.arbitration.sealed import DECISION, REFUSAL
 from quorate.core.errors import UsageError, VerificationError
 from quorate.core.exact import as_text
 from quorate.hub.outcomes import (
@@ -70,6 +71,7 @@ VERSION: Final = 1
 KEEP_EVERY: Final = 1000
 """Entries read between two times that the state is kept."""
 
+_READ: Final = frozenset({DECISION, REFUSAL, KIND})
 _RECUSED: Final = "recused"
 
 
@@ -218,6 +220,30 @@ class Standing:
                 self.keep()
             return end - start
 
+    def take_in(self, sealed: Sequence[Receipt]) -> None:
+        """Take in what this process has just sealed, without reading it back.
+
+        What stands between it and what was taken in before, such as what another process
+        sealed, is read from the ledger.
+
+        Args:
+            sealed: in order of the log, as the ledger gave them when they were appended.
+
+        Raises:
+            VerificationError: an entry that had to be read is damaged.
+            StoreError: the ledger cannot be read or written.
+        """
+        with self._lock:
+            for receipt in sealed:
+                if receipt.seq > self._seq or receipt.origin != self._ledger.origin:
+                    self.catch_up()
+                elif receipt.seq == self._seq:
+                    if receipt.kind in _READ:
+                        self._take(receipt)
+                    self._seq += 1
+            if self._seq - self._kept >= KEEP_EVERY:
+                self.keep()
+
     def rebuild(self, progress: Callable[[int, int], None] | None = None) -> None:
         """Forget everything, and work it out again from the first entry."""
         with self._lock:
@@ -237,6 +263,9 @@ class Standing:
         if self.router is not None and verdict.plan is not None:
             self.router.planned(_asked(verdict.plan))
         if verdict.task_id is None or not _under(receipt, verdict_key(verdict.task_id)):
+            return
+        if not self._waiting and not self._passed:
+            # Then no outcome came before its verdict, and none is looked for.
             return
         found = self._outcome(verdict.task_id)
         # One that is sealed later is taken when its own turn comes.

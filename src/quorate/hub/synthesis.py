@@ -16,8 +16,10 @@ from quorate.arbitration.proposal import plain_copy
 from quorate.core.canonical import digest
 from quorate.core.errors import UsageError
 from quorate.core.exact import as_text
+from quorate.core.text import shortened
 from quorate.hub.asking import Means, spendable
 from quorate.hub.experts import Expert
+from quorate.hub.session import Proposals
 
 
 async def merged(
@@ -28,7 +30,7 @@ async def merged(
     synthesizer: Expert | None,
     experts: Sequence[Expert],
     means: Means,
-) -> Merge | None:
+) -> tuple[Merge | None, dict[str, str]]:
     """Have the proposals merged, and the merged answer ratified, as ``arbiter`` declares.
 
     The synthesizer gets ``{"task", "proposals": [{"payload", "route_weight", "confidence",
@@ -38,23 +40,24 @@ async def merged(
     are called in their place, as :meth:`SynthesisArbiter.arbitrate` calls them.
 
     Returns:
-        The merge with who ratified; ``None`` where there is nothing to merge, or the
-        synthesizer has no answer.
+        The merge with who ratified, ``None`` where there is nothing to merge, or the
+        synthesizer has no answer; and by id why somebody who was asked gave none.
 
     Raises:
         UsageError: the synthesizer is not among ``experts``, and no other was given.
     """
     who = named_synthesizer(arbiter, synthesizer, experts) or _own_synthesizer(arbiter, proposals)
     if not proposals:
-        return None
+        return None, {}
     question = {"task": task, "proposals": [_anonymous(p) for p in sorted(proposals, key=_unnamed)]}
     with means.recorder.phase("merge"):
         answers = await means.ask([who], question)
     if not answers:
-        return None
+        return None, _why(answers)
     payload, spent = answers[0].payload, answers[0].exact_cost
     ratified: list[str] = []
     declined: list[str] = []
+    failed: dict[str, str] = {}
     if arbiter.ratify is not False:
         found = digest(payload)
         names = {proposal.expert_id for proposal in proposals}
@@ -63,12 +66,13 @@ async def merged(
             asked = [_own_ratifier(arbiter, name) for name in sorted(names)]
         with means.recorder.phase("ratify"):
             given = await means.ask(asked, {"task": task, "ratify": payload, "digest": found})
+        failed = _why(given)
         for answer in given:
             # Not ==: 1 == True in Python, and 1 is no word for yes.
             agreed = answer.payload is True or answer.payload == found
             (ratified if agreed else declined).append(answer.expert_id)
             spent += answer.exact_cost
-    return Merge(
+    merge = Merge(
         arbiter.synthesizer,
         plain_copy(payload),
         tuple(sorted({proposal.digest for proposal in proposals})),
@@ -76,6 +80,7 @@ async def merged(
         ratified=tuple(ratified),
         declined=tuple(declined),
     )
+    return merge, failed
 
 
 def named_synthesizer(
@@ -98,6 +103,15 @@ def named_synthesizer(
             f"the synthesizer is {name!r}, and no expert with that id was given; "
             "name one of the experts, or give it as synthesizer"
         )
+    return found
+
+
+def _why(asked: Proposals) -> dict[str, str]:
+    """Why each of those asked has no answer."""
+    found = {}
+    for one in asked.absent:
+        reason = one.reason.replace("_", " ")
+        found[one.expert_id] = shortened(f"{reason}: {one.detail}" if one.detail else reason)
     return found
 
 

@@ -1,140 +1,39 @@
-"""The tables of a panel file: which keys there are, and what each may hold.
+"""The tables of a panel file: which keys there are.
 
-What one key can say wrong is checked here; what two can say that do not go together, in
-:mod:`~quorate.hub.panel_checks`. Numbers are read exactly as they are written.
+What one key can say wrong is checked here and in :mod:`~quorate.hub.table_values`; what two
+can say that do not go together, in :mod:`~quorate.hub.panel_checks`. Numbers are read
+exactly as they are written.
 """
 
 from __future__ import annotations
 
-import re
-from decimal import Decimal
 from fractions import Fraction
 from typing import Annotated, Any, ClassVar, Final, Literal
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    WithJsonSchema,
-    field_validator,
-)
+from pydantic import Field, field_validator
 
 from quorate.core import limits
-from quorate.core.canonical import CanonicalError, canonical
 from quorate.core.errors import UsageError
-from quorate.core.exact import exact
+from quorate.hub.table_values import (
+    Arguments,
+    ChatConfidence,
+    Command,
+    Env,
+    EnvName,
+    Exact,
+    Folder,
+    Headers,
+    Id,
+    Json,
+    Name,
+    Normaliser,
+    Table,
+    Url,
+    share,
+    whole,
+)
 from quorate.ledger.entries import check_origin
 from quorate.ledger.log import parse_url
-
-WITHOUT_QUOTES: Final = "a number; write it without quotes"
-
-_SECRET_HEADERS: Final = frozenset(
-    {"authorization", "proxy-authorization", "cookie", "x-api-key", "api-key"}
-)
-_SECRET_NAME: Final = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL")
-_CONFIDENCE: Final = re.compile(r"self|logprobs|samples:[1-9][0-9]{0,2}")
-
-
-def _number(value: object) -> Fraction:
-    if isinstance(value, str):
-        raise ValueError(WITHOUT_QUOTES)  # noqa: TRY004 - pydantic reads only this one
-    return exact(value)  # type: ignore[arg-type] # it refuses what is no number
-
-
-def _json(value: object) -> Any:
-    """A TOML value as JSON: numbers with a point become the nearest double."""
-    if isinstance(value, Decimal):
-        return float(value)
-    if isinstance(value, list):
-        return [_json(item) for item in value]
-    if isinstance(value, dict):
-        return {key: _json(item) for key, item in value.items()}
-    return value
-
-
-def _checked_json(value: object) -> Any:
-    plain = _json(value)
-    try:
-        canonical(plain)
-    except CanonicalError as error:
-        raise ValueError(f"not JSON: {error}") from error
-    return plain
-
-
-def _arguments(value: object) -> Any:
-    """The arguments of a tool: a table, or what stands for the task's input."""
-    if value != "{input}" and not isinstance(value, dict):
-        raise ValueError("a table of arguments, or '{input}', is to be given")
-    return _checked_json(value)
-
-
-def _confidence(value: object) -> str | Fraction:
-    """How a chat model's confidence is found, or the one that is declared for it."""
-    if isinstance(value, str):
-        if not _CONFIDENCE.fullmatch(value):
-            raise ValueError("of a chat it is 'self', 'logprobs', 'samples:N' or a number")
-        return value
-    number = exact(value)  # type: ignore[arg-type] # it refuses what is no number
-    if not 0 <= number <= 1:
-        raise ValueError("a confidence is from 0 to 1")
-    return number
-
-
-Exact = Annotated[Fraction, BeforeValidator(_number), WithJsonSchema({"type": "number"})]
-ChatConfidence = Annotated[
-    Any,
-    BeforeValidator(_confidence),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "string", "pattern": f"^({_CONFIDENCE.pattern})$"},
-                {"type": "number", "minimum": 0, "maximum": 1},
-            ]
-        }
-    ),
-]
-Arguments = Annotated[
-    Any,
-    BeforeValidator(_arguments),
-    WithJsonSchema({"anyOf": [{"type": "object"}, {"const": "{input}"}]}),
-]
-Json = Annotated[Any, BeforeValidator(_checked_json)]
-Id = Annotated[str, StringConstraints(min_length=1, max_length=limits.MAX_ID_LENGTH)]
-Name = Annotated[str, StringConstraints(min_length=1, max_length=limits.MAX_ID_LENGTH)]
-EnvName = Annotated[str, StringConstraints(pattern=r"^[A-Z_][A-Z0-9_]*$")]
-Url = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/@]+(/[^\s]*)?$")]
-
-
-class Table(BaseModel):
-    """What all tables have in common: nothing unknown, nothing converted, nothing changed."""
-
-    model_config = ConfigDict(
-        extra="forbid", strict=True, frozen=True, arbitrary_types_allowed=True
-    )
-
-
-def _whole(name: str) -> str:
-    if "\0" in name:
-        raise ValueError("no file name has a NUL character in it; take it out")
-    return name
-
-
-def _share(value: Fraction) -> Fraction:
-    if not 0 < value <= 1:
-        raise ValueError("a quorum is more than 0 and at most 1")
-    return value
-
-
-def _no_secrets(env: dict[str, str]) -> dict[str, str]:
-    secret = [name for name in env if _SECRET_NAME.search(name)]
-    if secret:
-        raise ValueError(
-            f"giving away {secret[0]}, a secret, which no panel file holds; set it where the "
-            "run is started, for the program is given all variables that are set there"
-        )
-    return env
 
 
 class LedgerTable(Table):
@@ -148,7 +47,7 @@ class LedgerTable(Table):
     @classmethod
     def _url(cls, url: str) -> str:
         try:
-            path = parse_url(_whole(url))
+            path = parse_url(whole(url))
         except UsageError as error:
             file = "ledger.db" if ":" in url or not url.isprintable() else url
             # What parse_url offers besides is no use to a panel.
@@ -160,7 +59,7 @@ class LedgerTable(Table):
     @field_validator("signer")
     @classmethod
     def _signer(cls, signer: str) -> str:
-        return _whole(signer)
+        return whole(signer)
 
     @field_validator("origin")
     @classmethod
@@ -177,8 +76,8 @@ class ArbiterTable(Table):
         description="share needed, more than 0, at most 1",
         json_schema_extra={"default": 0.66, "exclusiveMinimum": 0, "maximum": 1},
     )
-    normalize: Literal["exact", "text", "number", "choice", "json", "code", "python"] | None = (
-        Field(None, description="what counts as the same answer; exact: the same JSON")
+    normalize: Normaliser | None = Field(
+        None, description="what counts as the same answer; exact: the same JSON"
     )
     options: list[Json] | None = Field(
         None, min_length=1, description="ranked-runoff: the answers there are"
@@ -201,7 +100,7 @@ class ArbiterTable(Table):
     @field_validator("quorum")
     @classmethod
     def _quorum(cls, quorum: Fraction) -> Fraction:
-        return _share(quorum)
+        return share(quorum)
 
     OF_PROTOCOL: ClassVar[dict[str, str]] = {
         "options": "ranked-runoff",
@@ -239,7 +138,7 @@ class EscalationTable(Table):
     @field_validator("quorum")
     @classmethod
     def _quorum(cls, quorum: Fraction | None) -> Fraction | None:
-        return None if quorum is None else _share(quorum)
+        return None if quorum is None else share(quorum)
 
 
 class RunTable(Table):
@@ -312,6 +211,19 @@ class ExpertTable(Table):
 _INSECURE: Final = Field(default=False, description="send the secret over plain http all the same")
 
 
+_CWD: Final = Field(
+    None, description="folder it runs in, relative to the panel file; else the panel file's own"
+)
+
+
+_PROCESSES: Final = Field(
+    None,
+    ge=1,
+    le=limits.MAX_CHILD_PROCESSES,
+    description="most of them at once, each with one task; else as many as [run] concurrency",
+)
+
+
 class _BareTable(ExpertTable):
     """An expert that may answer without a confidence of its own."""
 
@@ -333,34 +245,19 @@ class PythonTable(_BareTable):
         description="module:function, such as experts:length",
     )
     process: bool = Field(default=False, description="run it in processes that can be stopped")
-    processes: int = Field(
-        1, ge=1, le=limits.MAX_CHILD_PROCESSES, description="most of them at once"
-    )
+    processes: int | None = _PROCESSES
 
 
 class SubprocessTable(_BareTable):
     """A program that reads tasks and writes answers, as JSON lines."""
 
     kind: Literal["subprocess"]
-    command: list[str] = Field(min_length=1, description="run in the panel file's folder")
-    env: dict[EnvName, str] = Field(
+    command: Command = Field(description="program and arguments; no shell reads them")
+    cwd: Folder | None = _CWD
+    env: Env = Field(
         default={}, description="variables set for it besides those of the run; no secrets"
     )
-    processes: int = Field(
-        1, ge=1, le=limits.MAX_CHILD_PROCESSES, description="most of them at once"
-    )
-
-    @field_validator("command")
-    @classmethod
-    def _command(cls, command: list[str]) -> list[str]:
-        if not command[0]:
-            raise ValueError("no program; give a list such as ['./judge', '--quick']")
-        return [_whole(word) for word in command]
-
-    @field_validator("env")
-    @classmethod
-    def _env(cls, env: dict[str, str]) -> dict[str, str]:
-        return _no_secrets(env)
+    processes: int | None = _PROCESSES
 
 
 class HTTPTable(_BareTable):
@@ -369,21 +266,10 @@ class HTTPTable(_BareTable):
     kind: Literal["http"]
     url: Url
     bearer_env: EnvName | None = Field(None, description="variable that holds the bearer token")
-    headers: dict[str, str] = Field(default={}, description="no secrets; they go by bearer_env")
+    headers: Headers = Field(default={}, description="no secrets; they go by bearer_env")
     retries: int = Field(2, ge=0, le=limits.MAX_RETRIES, description="after failed attempts")
     idempotent: bool = Field(default=False, description="it may be asked twice without harm")
     insecure_http: bool = _INSECURE
-
-    @field_validator("headers")
-    @classmethod
-    def _headers(cls, headers: dict[str, str]) -> dict[str, str]:
-        secret = sorted(name for name in headers if name.lower() in _SECRET_HEADERS)
-        if secret:
-            raise ValueError(
-                f"giving away {secret[0]}, a secret, which no panel file holds; put it into an "
-                "environment variable, and give its name as bearer_env"
-            )
-        return headers
 
 
 class ChatTable(ExpertTable):
@@ -418,7 +304,10 @@ class ChatTable(ExpertTable):
     choices: list[str] | None = Field(
         None, min_length=1, max_length=limits.MAX_CHOICES, description="the answers there are"
     )
-    retries: int | None = Field(None, ge=0, le=limits.MAX_RETRIES)
+    normalize: Normaliser = Field(
+        "text", description="samples:N: which samples say the same; exact: the same JSON"
+    )
+    retries: int = Field(2, ge=0, le=limits.MAX_RETRIES, description="after failed attempts")
     insecure_http: bool = _INSECURE
 
 
@@ -445,21 +334,13 @@ class MCPTable(_ReadTable):
     kind: Literal["mcp"]
     tool: str = Field(min_length=1)
     url: Url | None = None
-    command: list[str] | None = Field(
-        None, min_length=1, description="run in the panel file's folder"
-    )
-    env: dict[EnvName, str] = Field(
-        default={}, description="variables set for the command; no secrets"
-    )
+    command: Command | None = Field(None, description="program and arguments of the server")
+    cwd: Folder | None = _CWD
+    env: Env = Field(default={}, description="variables set for the command; no secrets")
     arguments: Arguments | None = Field(
         None, description="of the tool, with {input} where the task's input goes"
     )
     bearer_env: EnvName | None = Field(None, description="variable that holds the bearer token")
-
-    @field_validator("env")
-    @classmethod
-    def _env(cls, env: dict[str, str]) -> dict[str, str]:
-        return _no_secrets(env)
 
 
 AnyExpertTable = Annotated[

@@ -9,10 +9,10 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from fractions import Fraction
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from quorate.arbitration.forms import items, members, shown, text
 from quorate.core import limits
@@ -36,6 +36,9 @@ up, and could not be stopped."""
 
 _KEYS: Final = ("name", "kind", "started", "ended", "status", "cost", "tokens", "detail")
 _MICRO: Final = 6
+_FREE: Final = Fraction(0)
+_new: Final = object.__new__
+_set: Final = object.__setattr__
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +122,42 @@ class Span:
         form = dict(members(data, "the span", _KEYS))
         form["cost"] = from_text(form["cost"], "the cost of a span")
         return cls(**form)
+
+
+def checked_span(
+    name: str,
+    kind: str,
+    started: float,
+    ended: float,
+    status: str,
+    cost: Fraction,
+    tokens: int,
+    detail: str,
+) -> Span:
+    """A span of values that were each checked where they come from, its times excepted.
+
+    Raises:
+        UsageError: a time is out of its range.
+    """
+    if not 0.0 <= started <= ended <= limits.MAX_TRACE_SECONDS:
+        return Span(name, kind, started, ended, status, cost, tokens, detail)
+    span = _new(Span)
+    _set(span, "name", name)
+    _set(span, "kind", kind)
+    _set(span, "started", round(started, _MICRO))
+    _set(span, "ended", round(ended, _MICRO))
+    _set(span, "status", status)
+    _set(span, "cost", cost)
+    _set(span, "tokens", tokens)
+    _set(span, "detail", detail)
+    return span
+
+
+def _later(span: Span, seconds: float) -> Span:
+    return checked_span(
+        span.name, span.kind, span.started + seconds, span.ended + seconds, span.status,
+        cast("Fraction", span.cost), span.tokens, span.detail,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,14 +285,16 @@ class Recorder:
         offset = max(0.0, began - self.began)
         given = list(spans)
         self._check_room(len(given))
-        self._spans.extend(
-            replace(span, started=span.started + offset, ended=span.ended + offset)
-            for span in given
-        )
+        self._spans += [_later(span, offset) for span in given]
 
     def trace(self) -> Trace:
         """What has ended so far."""
-        return replace(self._trace, spans=tuple(s for s in self._spans if s is not None))
+        # Its id and its beginning were checked when it was begun, and each span when it came.
+        trace = _new(Trace)
+        _set(trace, "id", self._trace.id)
+        _set(trace, "started_at", self._trace.started_at)
+        _set(trace, "spans", tuple([s for s in self._spans if s is not None]))
+        return trace
 
     def _check_room(self, more: int) -> None:
         number = len(self._spans) + more
@@ -262,7 +303,7 @@ class Recorder:
 
     def _span(self, name: str, kind: str, started: float, status: str, detail: str) -> Span:
         ended = self._clock() - self.began
-        return Span(name, kind, started - self.began, ended, status, detail=detail)
+        return Span(name, kind, started - self.began, ended, status, _FREE, detail=detail)
 
 
 def _seconds(value: object, name: str) -> float:

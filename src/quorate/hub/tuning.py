@@ -107,7 +107,7 @@ class Tuning:
     _quorums: tuple[Fraction, ...] | None
 
     def recommend(self, max_wrong: int = 0, *, protocol: str | None = None) -> Row | None:
-        """The least quorum at which at most ``max_wrong`` verdicts are wrong.
+        """The least quorum at which a right one commits and at most ``max_wrong`` are wrong.
 
         Verdicts that are open count as wrong here. What was right in the past says what may
         be right in the future only as far as the tasks are alike.
@@ -117,7 +117,7 @@ class Tuning:
             protocol: which, where several were asked for.
 
         Returns:
-            Its row; ``None`` where every quorum has more wrong.
+            Its row; ``None`` where every quorum has more wrong, or commits nothing right.
 
         Raises:
             UsageError: no outcome is known, or the protocol was not asked for.
@@ -137,7 +137,8 @@ class Tuning:
             raise UsageError(f"the protocol {name!r} was not folded; there is: {', '.join(names)}")
         sweep = self._sweeps[name]
         every = self._quorums or sorted({*_grid(), *sweep.thresholds()})
-        return next((r for r in sweep.rows(every, name) if r.wrong + r.open <= max_wrong), None)
+        rows = sweep.rows(every, name)
+        return next((r for r in rows if r.right and r.wrong + r.open <= max_wrong), None)
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON."""

@@ -54,6 +54,8 @@ class ReplayContext:
         unbound: verdicts so far that name no panel sealed before them.
         own_normalisers: verdicts so far whose answers were compared by a function of the
             caller's own, which is not at hand: what it gave is taken as sealed.
+        correlations: verdicts so far that say how errors were seen to go together: on which
+            outcomes that was measured they do not name, so it is taken as sealed.
         panels: the panels declared so far, by digest.
     """
 
@@ -66,10 +68,11 @@ class ReplayContext:
         self.seq = 0
         self.unbound = 0
         self.own_normalisers = 0
+        self.correlations = 0
         self.panels: dict[str, SealedPanel] = {}
         self._pinned = pinned
-        self._tasks: dict[bytes, int] = {}
-        self._outcomes: dict[bytes, int] = {}
+        self._tasks: dict[bytes, _Noted] = {}
+        self._outcomes: dict[bytes, _Noted] = {}
 
     def declare_panel(self, digest: str, declaration: dict[str, Any]) -> None:
         """Remember that the panel with that digest was sealed."""
@@ -102,31 +105,62 @@ class ReplayContext:
         """Count a verdict that rests on a sealed table of the caller's own normal forms."""
         self.own_normalisers += 1
 
-    def note_task(self, id_: str) -> None:
-        """Remember that a task was decided: it is so once.
+    def note_correlation(self) -> None:
+        """Count a verdict that rests on a sealed correlation of errors."""
+        self.correlations += 1
+
+    def note_task(self, id_: str, input_digest: str) -> None:
+        """Remember that a task was decided, and on which input: it is so once.
 
         Raises:
-            VerificationError: rule ``replay``: it was decided before.
+            VerificationError: rule ``replay``: it was decided before, or its outcome is
+                sealed as that of another input.
         """
-        first = self._tasks.setdefault(_short(id_), self.seq)
+        noted = (self.seq, bytes.fromhex(input_digest))
+        first, _ = self._tasks.setdefault(_short(id_), noted)
         if first != self.seq:
             raise VerificationError(
                 f"the task {id_!r} was decided already, in entry {first}; it is decided once",
                 rule="replay",
             )
+        self._check_input(id_)
 
-    def note_outcome(self, id_: str) -> None:
+    def note_outcome(self, id_: str, input_digest: str | None = None) -> None:
         """Remember that the outcome of a task was sealed: it is so once.
 
+        Args:
+            id_: of the task.
+            input_digest: of its input, 64 hex digits, where the outcome says it.
+
         Raises:
-            VerificationError: rule ``replay``: it was sealed before.
+            VerificationError: rule ``replay``: it was sealed before, or the verdict on
+                the task was on another input.
         """
-        first = self._outcomes.setdefault(_short(id_), self.seq)
+        noted = (self.seq, None if input_digest is None else bytes.fromhex(input_digest))
+        first, _ = self._outcomes.setdefault(_short(id_), noted)
         if first != self.seq:
             raise VerificationError(
                 f"the outcome of the task {id_!r} was sealed already, in entry {first}",
                 rule="replay",
             )
+        self._check_input(id_)
+
+    def _check_input(self, id_: str) -> None:
+        """A verdict and an outcome of one task are about one input."""
+        key = _short(id_)
+        if key not in self._tasks or key not in self._outcomes:
+            return
+        (decided, on), (told, of) = self._tasks[key], self._outcomes[key]
+        if of is not None and of != on:
+            raise VerificationError(
+                f"the task {id_!r} was decided in entry {decided} on another input than entry "
+                f"{told} says the outcome of",
+                rule="replay",
+            )
+
+
+_Noted = tuple[int, bytes | None]
+"""The entry, and the digest of the input where it says it."""
 
 
 def _short(id_: str) -> bytes:

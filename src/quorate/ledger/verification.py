@@ -56,6 +56,8 @@ class VerifyReport:
             are held only to the roster and quorum they state themselves.
         own_normalisers: of them, those whose answers were compared by a function of the
             caller's own, and so rest on the table of what it gave.
+        correlations: of them, those whose number of effective voters rests on a correlation
+            of errors that was measured elsewhere.
         kinds: entries of each kind.
         panels: with replay, the panels that were sealed; any later verdict may name them.
         unreplayed: with replay, entries of each kind that claim no verdict.
@@ -69,6 +71,7 @@ class VerifyReport:
     replayed: int | None = None
     unbound: int = 0
     own_normalisers: int = 0
+    correlations: int = 0
     kinds: Mapping[str, int] = field(default_factory=dict)
     panels: tuple[SealedPanel, ...] = ()
     unreplayed: Mapping[str, int] = field(default_factory=dict)
@@ -91,6 +94,11 @@ class VerifyReport:
             lines.append(
                 f"{self.own_normalisers} verdicts compared answers by a function of their maker's "
                 "own: which answers count as the same there is taken as sealed, not computed"
+            )
+        if self.correlations:
+            lines.append(
+                f"{self.correlations} verdicts count effective voters by a correlation of errors: "
+                "how it was measured is taken as sealed, not computed"
             )
         if self.complete:
             lines.append("complete: the checkpoint pins exactly these entries")
@@ -117,6 +125,7 @@ class VerifyReport:
             "replayed": self.replayed,
             "unbound": self.unbound,
             "own_normalisers": self.own_normalisers,
+            "correlations": self.correlations,
             "origin": self.origin,
             "kinds": dict(sorted(self.kinds.items())),
             "panels": [{"seq": p.seq, "digest": p.digest, **p.declaration} for p in self.panels],
@@ -166,6 +175,7 @@ def verify_store(
         replayed=walk.replayed if replaying else None,
         unbound=0 if walk.context is None else walk.context.unbound,
         own_normalisers=0 if walk.context is None else walk.context.own_normalisers,
+        correlations=0 if walk.context is None else walk.context.correlations,
         kinds=walk.kinds,
         panels=() if walk.context is None else tuple(walk.context.panels.values()),
         unreplayed=walk.unreplayed,

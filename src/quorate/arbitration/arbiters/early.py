@@ -11,11 +11,11 @@ from quorate.arbitration.arbiters.base import (
     QuorumArbiter,
     answered,
     outside,
-    proposal_of,
     shares,
     totals,
     weighted_groups,
 )
+from quorate.arbitration.arbiters.spelling import winner_of
 from quorate.arbitration.counted import Counted, count
 from quorate.arbitration.decision import Decision, Tally
 from quorate.arbitration.forms import shown
@@ -33,7 +33,8 @@ class FirstToQuorumArbiter(QuorumArbiter):
     """Commits an answer while others are still pending, once that is safe.
 
     The rule is :mod:`quorate.arbitration.rules.early`. With nobody pending it is weighted
-    quorum.
+    quorum. Under a normaliser the answer is certain, but not its spelling: that is chosen
+    among those that have arrived (:mod:`~quorate.arbitration.arbiters.spelling`).
 
     Attributes:
         early: ``"certain"``: commits what the full fold would commit, whatever the pending
@@ -115,7 +116,8 @@ class FirstToQuorumArbiter(QuorumArbiter):
         if early.reason is not None:
             leader = groups[0].digest if groups else None
             return Tally(**shared, reason=early.reason, leader=leader)
-        winner = proposal_of(counted, groups[0].top)
+        winner = winner_of(counted, groups[0])
+        trace["groups"][0]["answer"] = intake.answers[winner.digest]
         return Decision(**shared, **answered(winner), dissenting=outside(groups[1:]))
 
     def _early(self, intake: Intake, counted: Counted) -> pure.EarlyFold:

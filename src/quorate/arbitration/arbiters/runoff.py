@@ -6,17 +6,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from quorate.arbitration import rules, wording
+from quorate.arbitration import wording
 from quorate.arbitration.arbiters.base import (
     DEFAULT_QUORUM,
     QuorumArbiter,
-    answered,
     group_trace,
     outside,
     proposal_of,
     shares,
-    totals,
 )
+from quorate.arbitration.arbiters.spelling import spelled_by
 from quorate.arbitration.counted import Counted, count
 from quorate.arbitration.decision import Decision, Tally
 from quorate.arbitration.forms import shown
@@ -25,6 +24,7 @@ from quorate.arbitration.normal import Normalize
 from quorate.arbitration.proposal import Proposal, plain_copy
 from quorate.arbitration.rules import ranked as pure
 from quorate.arbitration.rules.runoff import order_key
+from quorate.arbitration.rules.weighted import Group
 from quorate.core import limits
 from quorate.core.canonical import CanonicalError, JSONValue, canonical, digest
 from quorate.core.errors import UsageError, UsageTypeError
@@ -39,10 +39,13 @@ class RankedRunoffArbiter(QuorumArbiter):
     the payload is all it ranks. Of an option ranked twice the first place counts. A
     ranking that begins with something else, names an undeclared option or one that the
     normaliser cannot read, or is longer than ``limits.MAX_RANKING``, makes its proposal
-    void. The rule is :mod:`quorate.arbitration.rules.ranked`.
+    void. Where no options are declared, those are options that some ballot puts first; a
+    later place that names anything else is passed over. So nobody can bring in more than
+    one. Who wins is the same: an option that nobody puts first has no votes, and would be
+    eliminated before any that has. The rule is :mod:`quorate.arbitration.rules.ranked`.
 
     Attributes:
-        options: JSON values that may be ranked; ``None`` for whatever the rankings name.
+        options: JSON values that may be ranked; ``None`` for all that somebody puts first.
     """
 
     # Compared by their canonical bytes: True == 1 in Python.
@@ -98,8 +101,6 @@ class RankedRunoffArbiter(QuorumArbiter):
         counted, rankings, seen = self._read(count(intake, self.normaliser))
         # The greater option leaves first: they are numbered in that order.
         order = sorted(seen, key=lambda normal: order_key(seen[normal]))
-        if len(order) > limits.MAX_OPTIONS:
-            return self._too_many(intake, counted)
         number = {normal: index for index, normal in enumerate(order)}
         ballots = [
             pure.RankedBallot(
@@ -121,8 +122,25 @@ class RankedRunoffArbiter(QuorumArbiter):
             leader = trace["groups"][0]["digest"] if trace["groups"] else None
             return Tally(**shared, reason=fold.reason, leader=leader)
         dissenting = sorted([*outside(fold.groups[1:]), *fold.exhausted])
-        winner = proposal_of(counted, fold.groups[0].top)
-        return Decision(**shared, **answered(winner), dissenting=tuple(dissenting))
+        value = self._spelled(counted, fold.groups[0], order[fold.options[0]])
+        trace["groups"][0]["answer"] = wording.preview(canonical(value))
+        return Decision(
+            **shared,
+            consensus=plain_copy(value),
+            digest=digest(value),
+            dissenting=tuple(dissenting),
+        )
+
+    def _spelled(self, counted: Counted, group: Group, option: str) -> JSONValue:
+        """The spelling of the winning option that is committed, of those its ballots rank."""
+        said: dict[str, JSONValue] = {}
+        for name in group.members:
+            proposal = proposal_of(counted, name)
+            ranked = (proposal.payload,) if proposal.ranking is None else proposal.ranking
+            said[name] = next(
+                one for one in ranked if self.normaliser.digest_of(one, digest(one)) == option
+            )
+        return said[spelled_by(counted, group, {n: digest(one) for n, one in said.items()})]
 
     def _declared(self) -> dict[str, JSONValue]:
         """The declared options by the digest of their normal form."""
@@ -166,7 +184,16 @@ class RankedRunoffArbiter(QuorumArbiter):
         for normal, value in spellings:
             if normal not in seen or order_key(value) < order_key(seen[normal]):
                 seen[normal] = value
-        return counted.without(faults), rankings, seen
+        firsts = {ranking[0] for ranking in rankings.values()}
+        rankings = {
+            who: [option for option in ranking if option in firsts]
+            for who, ranking in rankings.items()
+        }
+        return (
+            counted.without(faults),
+            rankings,
+            {normal: value for normal, value in seen.items() if normal in firsts},
+        )
 
     def _ranking(
         self, proposal: Proposal, first: str, declared: Mapping[str, JSONValue] | None
@@ -223,29 +250,13 @@ class RankedRunoffArbiter(QuorumArbiter):
             "condorcet": names[fold.condorcet] if lost and fold.condorcet is not None else None,
         }
 
-    def _too_many(self, intake: Intake, counted: Counted) -> Tally:
-        """Refuse a runoff between more options than can be counted, whoever named them."""
-        fold = rules.weighted_quorum(counted.ballots(), counted.away, self.exact_quorum)
-        trace = {
-            **self._trace(
-                counted,
-                [],
-                totals(fold),
-            ),
-            "options": [],
-            "rounds": [],
-            "exhausted": [],
-            "condorcet": None,
-        }
-        zero = shares(fold.support * 0, fold.backing * 0)
-        common = self._common(intake, counted)
-        return Tally(**common, **zero, trace=trace, reason=rules.TOO_MANY_OPTIONS, leader=None)
-
 
 def _round(one: pure.RankedRound, names: Sequence[str]) -> dict[str, Any]:
     """One round as a trace holds it."""
     return {
-        "tally": {names[o]: as_text(votes) for o, votes in one.tally.items()},
+        "tally": None
+        if one.tally is None
+        else {names[o]: as_text(votes) for o, votes in one.tally.items()},
         "eliminated": None if one.eliminated is None else names[one.eliminated],
         "exhausted": as_text(one.exhausted),
     }

@@ -23,9 +23,11 @@ from quorate.arbitration.merge import Merge
 from quorate.arbitration.normal import Normalize
 from quorate.arbitration.proposal import Absence, Proposal, plain_copy
 from quorate.arbitration.rules import ratification as pure
+from quorate.arbitration.tracing import read_failed
 from quorate.core.canonical import JSONValue, canonical
 from quorate.core.errors import UsageError, UsageTypeError
 from quorate.core.exact import Number
+from quorate.core.text import shortened
 
 MergeFunction = Callable[[list[dict[str, Any]]], JSONValue]
 RatifyFunction = Callable[[str, JSONValue], bool]
@@ -116,21 +118,23 @@ class SynthesisArbiter(QuorumArbiter):
         if not counted.proposals:
             return committed(self.fold(intake))
         try:
-            merge = self._merged(self.merge, counted)
+            merge, failed = self._merged(self.merge, counted)
         # It is the caller's, and says with what it failed.
         except Exception as error:
-            outcome = self.fold(intake)
+            failed = {self.synthesizer: _crash(error)}
+            outcome = self.fold(replace(intake, failed=failed))
             if isinstance(outcome, Tally):
                 raise UnderQuorum(outcome) from error
             raise
-        return committed(self.fold(replace(intake, merge=merge)))
+        return committed(self.fold(replace(intake, merge=merge, failed=failed)))
 
     def folded(self, intake: Intake) -> Decision | Tally:
         """Fold what was taken in; a refusal is returned, not raised.
 
         Raises:
             UsageError: the merge is another synthesizer's, of answers that nobody gave, or
-                ratified by somebody that proposed nothing or was not to be asked.
+                ratified by somebody that proposed nothing or was not to be asked; or one is
+                said to have failed that was not asked.
         """
         counted = count(intake, self.normaliser)
         ballots = counted.ballots()
@@ -154,6 +158,8 @@ class SynthesisArbiter(QuorumArbiter):
                 **merge.to_dict(),
                 "answer": wording.preview(canonical(merge.payload)),
             }
+        if intake.failed:
+            trace["failed"] = self._failed(intake)
         if self.ratify is False and reason == rules.NOT_RATIFIED:
             reason = None
         if merge is None and reason in (None, rules.NOT_RATIFIED):
@@ -191,7 +197,24 @@ class SynthesisArbiter(QuorumArbiter):
         if others:
             raise UsageError(f"{others[0]!r} proposed nothing; only proposers ratify or decline")
 
-    def _merged(self, merge: MergeFunction, counted: Counted) -> Merge:
+    def _failed(self, intake: Intake) -> dict[str, str]:
+        """Who gave no word, and why; only those that were to be asked."""
+        told = read_failed(intake.failed)
+        asked = {proposal.expert_id for proposal in intake.proposals}
+        if intake.merge is None:
+            asked = {self.synthesizer} if asked else set()
+        elif self.ratify is False:
+            asked = set()
+        else:
+            asked -= {*intake.merge.ratified, *intake.merge.declined}
+        strange = sorted(told.keys() - asked)
+        if strange:
+            raise UsageError(
+                f"{strange[0]!r} is said to have failed, and was not asked, or gave its word"
+            )
+        return told
+
+    def _merged(self, merge: MergeFunction, counted: Counted) -> tuple[Merge, dict[str, str]]:
         shown = [
             {
                 "expert_id": one.expert_id,
@@ -205,24 +228,36 @@ class SynthesisArbiter(QuorumArbiter):
         sources = [one.digest for one in counted.proposals]
         made = Merge(self.synthesizer, merge(shown), sources)
         words: dict[bool, list[str]] = {True: [], False: []}
+        failed: dict[str, str] = {}
         if callable(self.ratify):
             for one in counted.proposals:
                 said = _asked(self.ratify, one.expert_id, made.payload)
-                if said is not None:
+                if isinstance(said, bool):
                     words[said].append(one.expert_id)
-        return Merge(
+                else:
+                    failed[one.expert_id] = said
+        made = Merge(
             self.synthesizer,
             made.payload,
             sources,
             ratified=words[True],
             declined=words[False],
         )
+        return made, failed
 
 
-def _asked(ratify: RatifyFunction, expert_id: str, payload: JSONValue) -> bool | None:
-    """One proposer's word; ``None`` where it gave none."""
+def _asked(ratify: RatifyFunction, expert_id: str, payload: JSONValue) -> bool | str:
+    """One proposer's word, or why it gave none."""
     try:
         said: object = ratify(expert_id, plain_copy(payload))
-    except Exception:  # noqa: BLE001 - a ratifier that fails has not ratified, and stops nobody
-        return None
-    return said if isinstance(said, bool) else None
+    except Exception as error:  # noqa: BLE001 - a ratifier that fails has not ratified, and stops nobody
+        return _crash(error)
+    return said if isinstance(said, bool) else f"void: it gave a {type(said).__name__}, no bool"
+
+
+def _crash(error: Exception) -> str:
+    """What is told of an exception, which may itself fail at being shown."""
+    try:
+        return shortened(f"crashed: {type(error).__name__}: {' '.join(str(error).split())}")
+    except Exception:  # noqa: BLE001 - foreign code again
+        return "crashed: an exception that cannot be shown"

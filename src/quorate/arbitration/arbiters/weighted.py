@@ -10,11 +10,11 @@ from quorate.arbitration.arbiters.base import (
     QuorumArbiter,
     answered,
     outside,
-    proposal_of,
     shares,
     totals,
     weighted_groups,
 )
+from quorate.arbitration.arbiters.spelling import winner_of
 from quorate.arbitration.counted import count
 from quorate.arbitration.decision import Decision, Tally
 from quorate.arbitration.intake import Intake
@@ -24,7 +24,8 @@ from quorate.arbitration.intake import Intake
 class WeightedQuorumArbiter(QuorumArbiter):
     """Commits the heaviest answer if votes and route weight both reach the quorum.
 
-    The rule is :mod:`quorate.arbitration.rules.weighted`.
+    The rule is :mod:`quorate.arbitration.rules.weighted`; of several spellings of the
+    answer :mod:`~quorate.arbitration.arbiters.spelling` chooses one.
     """
 
     protocol: ClassVar[str] = "weighted-quorum"
@@ -43,5 +44,6 @@ class WeightedQuorumArbiter(QuorumArbiter):
         if fold.reason is not None:
             leader = fold.groups[0].digest if fold.groups else None
             return Tally(**shared, reason=fold.reason, leader=leader)
-        winner = proposal_of(counted, fold.groups[0].top)
+        winner = winner_of(counted, fold.groups[0])
+        groups[0]["answer"] = intake.answers[winner.digest]
         return Decision(**shared, **answered(winner), dissenting=outside(fold.groups[1:]))

@@ -14,7 +14,6 @@ from quorate.arbitration.rules.reasons import (
     REASONS,
     SUPPORT,
     SUPPORT_AND_BACKING,
-    TOO_MANY_OPTIONS,
     ZERO_TOTAL,
 )
 from quorate.arbitration.rules.runoff import instant_runoff
@@ -40,7 +39,6 @@ __all__ = [
     "RULE",
     "SUPPORT",
     "SUPPORT_AND_BACKING",
-    "TOO_MANY_OPTIONS",
     "ZERO_TOTAL",
     "Ballot",
     "Fold",

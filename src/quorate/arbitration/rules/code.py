@@ -33,7 +33,7 @@ _MARKS: Final = re.compile(
     \"\"\" | ''' | ```                          # tripled quotes
     | ''[ \t]*$                                 # Nix opens a text so
     | << | \[\[ | \[= | \[[A-Za-z]*\| | \$\w*\$  # heredocs, Lua, quasi-quotes, PostgreSQL
-    | [#@]+\" | R\" | ~[A-Za-z] | %[A-Za-z]?[^\w\s=]   # raw texts, sigils, Ruby
+    | [#@]\" | R\" | ~[A-Za-z] | %[A-Za-z]?[^\w\s=]   # raw texts, sigils, Ruby
     | \b(?:q[qwrx]?|m|s|y|tr)[ \t]*[^\w\s.,;:=)\]&*+-]   # Perl, D
     | </ | /> | <!                              # markup
     | [|>][-+0-9]*[ \t]*$                       # YAML

@@ -13,10 +13,13 @@ own syntax). What a text's characters are is settled by Unicode 14.0.
 
 from __future__ import annotations
 
+import json as stdlib_json
 import re
 import unicodedata
 from collections.abc import Callable, Mapping
+from decimal import Decimal, InvalidOperation
 from fractions import Fraction
+from functools import lru_cache
 from itertools import groupby
 from types import MappingProxyType
 from typing import Final
@@ -46,6 +49,9 @@ __all__ = [
 
 _SPACES: Final = re.compile(f"[{WHITE_SPACE}]+")
 _MOST_FOLDS: Final = 8
+_MOST_MARKS: Final = 30
+_DOUBTFUL: Final = frozenset({"<super>", "<sub>", "<fraction>", "<font>", "<square>", "<circle>"})
+_DIGITS: Final = frozenset(f"{ord(digit):04X}" for digit in "0123456789")
 
 
 def same(payload: JSONValue) -> JSONValue:
@@ -54,23 +60,36 @@ def same(payload: JSONValue) -> JSONValue:
 
 
 def text(payload: JSONValue) -> str:
-    """A text without regard to case, width, compatibility forms and amount of white space.
+    """A text without regard to case, width, presentation forms and amount of white space.
+
+    It is for words. Case is folded, so 5 mW is 5 MW: where case carries meaning, compare
+    by another normaliser.
+
+    Refused is what a compatibility decomposition would make something else of: characters
+    whose decomposition is tagged <super>, <sub>, <fraction>, <font>, <square> or <circle>
+    (10 with a superscript 2 is not 102), or tagged <compat> with a digit in it (1 before
+    U+32C0, the first month, would be the eleventh). Ligatures, Roman numerals, and wide,
+    narrow and Arabic presentation forms are read.
 
     NFKD, full case folding and NFKC are repeated until nothing changes; then every run of
     white space becomes one space, and none stays at the ends. Characters that Unicode 14.0
     does not assign stand for themselves.
 
     Raises:
-        NotNormalError: not a text.
+        NotNormalError: not a text, one of those characters, or more than 30 characters of
+            a combining class other than 0 in a row (stream-safe text, UAX #15, has no more).
     """
     given = text_of(payload, "text")
+    if given.isascii():
+        return _SPACES.sub(" ", given.lower()).strip(" ")
     inert = unassigned_in(given)
+    _check_characters(given, inert)
     if inert:
         runs = groupby(given, inert.__contains__)
         parts = ((asis, "".join(run)) for asis, run in runs)
         folded = "".join(part if asis else _folded(part) for asis, part in parts)
     else:
-        folded = given.lower() if given.isascii() else _folded(given)
+        folded = _folded(given)
     return _SPACES.sub(" ", folded).strip(" ")
 
 
@@ -81,6 +100,31 @@ def _folded(given: str) -> str:
             return folded
         given = folded
     raise NotNormalError("a text whose folding does not settle")
+
+
+def _check_characters(given: str, inert: frozenset[str]) -> None:
+    """Refuse characters that folding would make others of, and marks without end.
+
+    Marks are put in order in time that grows with the square of how many stand in a row.
+    """
+    kinds = sorted(set(given) - inert)
+    for character in kinds:
+        if _doubtful(character):
+            raise NotNormalError(
+                f"U+{ord(character):04X} would become {unicodedata.normalize('NFKC', character)!r},"
+                " which may mean something else; a text can be read without it"
+            )
+    marks = "".join(c for c in kinds if unicodedata.combining(c))
+    if marks and re.search(f"[{re.escape(marks)}]{{{_MOST_MARKS + 1}}}", given):
+        raise NotNormalError(f"more than {_MOST_MARKS} combining marks in a row")
+
+
+@lru_cache(maxsize=4096)
+def _doubtful(character: str) -> bool:
+    tag, *parts = unicodedata.decomposition(character).split() or [""]
+    if tag == "<compat>":
+        return not _DIGITS.isdisjoint(parts)
+    return tag in _DOUBTFUL
 
 
 _CURRENCY: Final = "$€£¥₹₩₽₺₴₦₱₫₪฿¢"
@@ -108,9 +152,10 @@ def number(payload: JSONValue) -> str:
     grouped in threes by one and the same of comma, underscore, apostrophe (straight or
     curly), no-break space, thin space or narrow no-break space, the first group of one to
     three digits and no leading zero: ``1,234`` is one thousand two hundred and thirty-four,
-    and a comma is never a decimal point. One sign (+, -, U+2212). ``%`` behind divides by
-    100. One currency sign, in front or behind, stays behind the number, for 5 dollars are
-    neither 5 euros nor 5: ``"$1,000.50"`` is ``"2001/2 $"``.
+    and a comma is never a decimal point. One sign (+, -, U+2212). One currency sign, in
+    front or behind, or ``%`` behind, is a unit and stays behind the number: 5 dollars are
+    neither 5 euros nor 5, and nobody that asks for a percentage takes 0.5 for 50%.
+    ``"$1,000.50"`` is ``"2001/2 $"``.
 
     Raises:
         NotNormalError: a bool, another type or another text, more than
@@ -150,7 +195,7 @@ def _read_number(given: str) -> tuple[Fraction, str]:
         value = int(whole + part) * Fraction(10) ** power
     if (found["sign"] or found["late"] or "+") != "+":
         value = -value
-    return (value / 100, before) if after == "%" else (value, before or after)
+    return value, before or after
 
 
 _PAIRS: Final = (
@@ -220,18 +265,32 @@ def json(payload: JSONValue) -> JSONValue:
 
     Raises:
         NotNormalError: a text that is not JSON, has a key twice, holds a number that a
-            double or a safe integer cannot, or holds nothing but another text.
+            double or a safe integer cannot, or that its double does not write back
+            (10000000000000000.9), or holds nothing but another text.
     """
     if type(payload) is not str:
         return payload
+    given = unfenced(payload).strip(WHITE_SPACE)
     try:
-        value = canonical_json.parse(unfenced(payload).strip(WHITE_SPACE))
+        value = canonical_json.parse(given)
+        # Read again for its numbers: parsing has said that the rest is JSON.
+        stdlib_json.loads(given, parse_float=_check_float, parse_int=_check_float)
     except CanonicalError as error:
         raise NotNormalError(f"no JSON that can be read: {error}") from error
     if type(value) is str:
         # Reading that text again could give a third value.
         raise NotNormalError("JSON that is one text; use the normaliser 'text' for texts")
     return value
+
+
+def _check_float(spelled: str) -> None:
+    """Refuse a number of which its double is only near."""
+    try:
+        kept = Decimal(spelled) == Decimal(repr(float(spelled)))
+    except InvalidOperation:
+        kept = False
+    if not kept:
+        raise NotNormalError(f"the number {spelled[:40]} is more exact than a double can be")
 
 
 NORMALISERS: Final[Mapping[str, Callable[[JSONValue], JSONValue]]] = MappingProxyType(

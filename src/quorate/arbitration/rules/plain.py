@@ -14,7 +14,7 @@ WHITE_SPACE: Final = (
 )
 """The characters of Unicode's property White_Space; ``str.isspace`` says yes to others too."""
 
-_FENCE: Final = re.compile(r"(`{3,}|~{3,})[ \t]*([^ \t`~]*)[ \t]*")
+_FENCE: Final = re.compile(r"(`{3,}+|~{3,}+)[ \t]*+([^ \t`~]*+)[ \t]*+")
 
 
 class NotNormalError(ValueError):

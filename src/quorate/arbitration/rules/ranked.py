@@ -10,6 +10,9 @@ ballots that end with the winner::
 V(all) holds the exhausted ballots too, A are the absentees. The winner is committed if,
 and only if, both reach the quorum: backing for the reason it is asked for in weighted
 quorum, that no expert chooses its own weight.
+
+A runoff between n options has up to n - 1 rounds, and so n^2 / 2 tallies. Of a long one
+the tallies of the last rounds are told: all take part, and each follows from the ballots.
 """
 
 from __future__ import annotations
@@ -20,8 +23,9 @@ from fractions import Fraction
 from typing import Any
 
 from quorate.arbitration.rules.reasons import reaches, shortfall
-from quorate.arbitration.rules.runoff import RULE, instant_runoff
+from quorate.arbitration.rules.runoff import RULE, Round, instant_runoff
 from quorate.arbitration.rules.weighted import Group, Scaled, to_scale
+from quorate.core import limits
 
 __all__ = ["RULE", "RankedBallot", "RankedFold", "RankedRound", "ranked_runoff"]
 
@@ -45,9 +49,13 @@ class RankedBallot:
 
 @dataclass(frozen=True, slots=True)
 class RankedRound:
-    """One round: votes by option that had any, who left after it, votes exhausted so far."""
+    """One round: votes by option that had any, who left after it, votes exhausted so far.
 
-    tally: dict[int, Fraction]
+    Its tally is ``None`` where it and those after it are more than
+    ``limits.MAX_ROUND_TALLIES`` votes together.
+    """
+
+    tally: dict[int, Fraction] | None
     eliminated: int | None
     exhausted: Fraction
 
@@ -106,14 +114,7 @@ def ranked_runoff(
     result = instant_runoff(
         [list(ballot.ranking) for ballot in cast], scaled.votes, options=list(range(options))
     )
-    rounds = tuple(
-        RankedRound(
-            {o: Fraction(v) / scaled.scale for o, v in _numbered(one.tally) if v},
-            None if one.eliminated is None else int(one.eliminated),
-            Fraction(one.exhausted) / scaled.scale,
-        )
-        for one in result.rounds
-    )
+    rounds = tuple(_told(result.rounds, scaled.scale))
     winner = None if result.winner is None or not cast else int(result.winner)
     last = dict(_numbered(result.rounds[-1].tally)) if rounds else {}
     ends = _ends(cast, last)
@@ -140,6 +141,22 @@ def ranked_runoff(
             backed=reaches(backed, scaled.roster, quorum),
         ),
     )
+
+
+def _told(rounds: Sequence[Round], scale: int) -> Iterator[RankedRound]:
+    """The rounds, first to last, with the tallies of as many of the last as are told."""
+    left = limits.MAX_ROUND_TALLIES
+    told = len(rounds)
+    while told and (left := left - sum(map(bool, rounds[told - 1].tally.values()))) >= 0:
+        told -= 1
+    for number, one in enumerate(rounds):
+        yield RankedRound(
+            None
+            if number < told
+            else {o: Fraction(v) / scale for o, v in _numbered(one.tally) if v},
+            None if one.eliminated is None else int(one.eliminated),
+            Fraction(one.exhausted) / scale,
+        )
 
 
 def _numbered(tally: Mapping[Any, Any]) -> Iterator[tuple[int, int | Fraction]]:

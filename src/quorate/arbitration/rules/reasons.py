@@ -13,7 +13,6 @@ SUPPORT: Final = "support"
 BACKING: Final = "backing"
 SUPPORT_AND_BACKING: Final = "support_and_backing"
 PENDING: Final = "pending"
-TOO_MANY_OPTIONS: Final = "too_many_options"
 NO_MERGE: Final = "no_merge"
 NOT_RATIFIED: Final = "not_ratified"
 NO_FALLBACK: Final = "no_fallback"
@@ -24,7 +23,6 @@ REASONS: Final = (
     BACKING,
     SUPPORT_AND_BACKING,
     PENDING,
-    TOO_MANY_OPTIONS,
     NO_MERGE,
     NOT_RATIFIED,
     NO_FALLBACK,
@@ -34,7 +32,6 @@ REASONS: Final = (
 REASON_OF: Final[Mapping[str, str]] = MappingProxyType(
     {
         PENDING: "first-to-quorum",
-        TOO_MANY_OPTIONS: "ranked-runoff",
         NO_MERGE: "synthesis",
         NOT_RATIFIED: "synthesis",
         NO_FALLBACK: "fallback",

@@ -4,7 +4,8 @@ Theory of operation. The source is parsed, never run, and its tree is written as
 node as its name and its fields in order, constants by type and exact value. Line numbers,
 comments, spacing, quotes and redundant parentheses are not in the tree. Fields that are
 ``None`` or an empty list are left out, and so is what a newer Python adds that way: one
-tree is written alike by every version that can read the source.
+tree is written alike by every version that can read the source, and what only some can
+read is refused beforehand (:mod:`~quorate.arbitration.rules.lexical`).
 """
 
 from __future__ import annotations
@@ -13,22 +14,28 @@ import ast
 import warnings
 from typing import Any, Final
 
+from quorate.arbitration.rules.lexical import check_bytes, check_source
 from quorate.arbitration.rules.plain import NotNormalError, text_of, unfenced
 from quorate.core import limits
 
+_VERSION: Final = (3, 11)
 _LEFT_OUT: Final = frozenset({"ctx", "kind", "type_comment", "type_ignores"})
 
 
 def python(payload: Any) -> str:
-    """Python source by its syntax tree; comments do not count.
+    """Python source by its syntax tree, as Python 3.11 has it; comments do not count.
 
     Code fences are put aside; source that is indented as a whole is read as if it were not.
 
     Raises:
         NotNormalError: not a text, more than ``limits.MAX_PYTHON_LENGTH`` characters, a
-            tree deeper than ``limits.MAX_PYTHON_DEPTH``, or not Python.
+            tree deeper than ``limits.MAX_PYTHON_DEPTH``, not Python, or source that other
+            Pythons, or a file, may read differently.
     """
-    source = unfenced(text_of(payload, "Python", limits.MAX_PYTHON_LENGTH))
+    given = text_of(payload, "Python", limits.MAX_PYTHON_LENGTH)
+    source = unfenced(given)
+    check_bytes(given, source)
+    check_source(source)
     return _written(_body(source))
 
 
@@ -57,7 +64,7 @@ def _parsed(source: str) -> ast.Module:
         with warnings.catch_warnings():
             # A doubtful escape is no error, whatever the process makes of warnings.
             warnings.simplefilter("ignore")
-            return ast.parse(source)
+            return ast.parse(source, feature_version=_VERSION)
     except IndentationError:
         raise
     except (SyntaxError, ValueError) as error:
@@ -79,6 +86,9 @@ def _written(body: list[ast.stmt]) -> str:
         if isinstance(item, _Mark):
             parts.append(item)
         elif isinstance(item, ast.AST):
+            if isinstance(item, ast.FormattedValue) and isinstance(item.value, ast.GeneratorExp):
+                # Only 3.11 reads one without brackets of its own.
+                raise NotNormalError("a generator in a field of an f-string; use a list")
             parts.append(f"{type(item).__name__}(")
             left.append((_Mark(")"), 0))
             for name, value in reversed(list(ast.iter_fields(item))):

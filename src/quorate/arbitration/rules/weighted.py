@@ -188,7 +188,7 @@ def settle(ballots: Sequence[Ballot]) -> tuple[list[Ballot], tuple[Void, ...]]:
     by_expert: dict[str, list[Ballot]] = {}
     for ballot in ballots:
         sent = by_expert.setdefault(ballot.expert_id, [])
-        if ballot not in sent:
+        if not sent or ballot not in sent:
             sent.append(ballot)
     kept: list[Ballot] = []
     void: list[Void] = []
@@ -223,11 +223,12 @@ def weighted_quorum(
     by_digest: dict[str, list[int]] = {}
     for index, ballot in enumerate(kept):
         by_digest.setdefault(ballot.digest, []).append(index)
-    order = sorted(by_digest.values(), key=lambda group: _rank(group, kept, votes))
-    led = sum(votes[i] for i in order[0]) if order else 0
-    backed = sum(here[i] for i in order[0]) if order else 0
+    # No two groups rank alike, so the groups themselves are never compared.
+    order = sorted((_rank(group, kept, votes), group) for group in by_digest.values())
+    led = -order[0][0][0] if order else 0
+    backed = sum([here[i] for i in order[0][1]]) if order else 0
     return Fold(
-        groups=tuple(_group(g, kept, votes, here, (scale, weight_scale)) for g in order),
+        groups=tuple([_group(rank, g, kept, here, (scale, weight_scale)) for rank, g in order]),
         void=void,
         support=Fraction(led, total) if total else Fraction(0),
         backing=Fraction(backed, roster) if roster else Fraction(0),
@@ -245,30 +246,30 @@ def weighted_quorum(
 
 def _top(group: Sequence[int], kept: Sequence[Ballot], votes: Sequence[int]) -> tuple[int, str]:
     """The order within a group: greatest vote, then smallest id."""
-    return min((-votes[i], kept[i].expert_id) for i in group)
+    return min([(-votes[i], kept[i].expert_id) for i in group])
 
 
 def _rank(
     group: Sequence[int], kept: Sequence[Ballot], votes: Sequence[int]
 ) -> tuple[int, int, str]:
     """The total order of groups, the first of which leads; no two groups rank alike."""
-    return (-sum(votes[i] for i in group), *_top(group, kept, votes))
+    return (-sum([votes[i] for i in group]), *_top(group, kept, votes))
 
 
 def _group(
+    rank: tuple[int, int, str],
     group: Sequence[int],
     kept: Sequence[Ballot],
-    votes: Sequence[int],
     weights: Sequence[int],
     scales: tuple[int, int],
 ) -> Group:
     scale, weight_scale = scales
-    top_vote, top = _top(group, kept, votes)
+    behind, top_vote, top = rank
     return Group(
         digest=kept[group[0]].digest,
-        votes=Fraction(sum(votes[i] for i in group), scale),
-        weight=Fraction(sum(weights[i] for i in group), weight_scale),
+        votes=Fraction(-behind, scale),
+        weight=Fraction(sum([weights[i] for i in group]), weight_scale),
         top_vote=Fraction(-top_vote, scale),
         top=top,
-        members=tuple(kept[i].expert_id for i in group),
+        members=tuple([kept[i].expert_id for i in group]),
     )

@@ -21,7 +21,6 @@ from quorate.core.errors import MisbehaviourError, QuorateError, TransportError
 from quorate.hub.experts.answer import Answer, BareAnswer
 from quorate.hub.experts.remote import (
     Held,
-    Secret,
     checked_reads,
     checked_url,
     http_client,
@@ -31,6 +30,7 @@ from quorate.hub.experts.remote import (
     read_result,
     require,
 )
+from quorate.hub.experts.secret import Secret
 
 _AGENT: Final = "the agent"
 _FIRST_PAUSE_SECONDS: Final = 0.05

@@ -32,13 +32,13 @@ from quorate.hub.experts.completion import (
 )
 from quorate.hub.experts.remote import (
     Held,
-    Secret,
     checked_url,
     http_client,
     imported,
     in_one_line,
     require,
 )
+from quorate.hub.experts.secret import Secret
 
 INPUT: Final = "{input}"
 """What stands in a template where the task's input goes."""

@@ -18,6 +18,8 @@ from quorate.core import limits
 from quorate.core.canonical import CanonicalError, parse
 from quorate.core.errors import MisbehaviourError, TransportError
 from quorate.hub.experts.checks import shown_number
+from quorate.hub.experts.launch import Launch
+from quorate.hub.experts.secret import hidden
 
 SOURCE: Final = "its process"
 """Who is blamed in errors; whose process it is, the absence says."""
@@ -37,9 +39,12 @@ class Child:
         Raises:
             TransportError: it cannot be started.
         """
+        self._name = command[0]
+        self._env = env
+        self._launch = Launch(command)
         try:
             self.process: subprocess.Popen[bytes] = subprocess.Popen(  # noqa: S603 - the panel's author chose it, and no shell reads it
-                command,
+                self._launch.command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -47,11 +52,14 @@ class Child:
                 env=env,
                 bufsize=0,
                 start_new_session=True,
+                pass_fds=self._launch.pass_fds,
             )
         except OSError as error:
+            self._launch.close()
             raise TransportError(
                 f"{SOURCE} cannot be started: {error.strerror}: {error.filename or command[0]}"
             ) from error
+        self._launch.started()
         self._owner = os.getpid()
         self._pipes = _Pipes(self.process)
         self._asked = 0
@@ -109,6 +117,7 @@ class Child:
             self._reap(wait=wait)
         for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
             self._close(pipe)
+        self._launch.close()
 
     def _reap(self, *, wait: bool) -> None:
         if self.process.poll() is not None:
@@ -147,11 +156,16 @@ class Child:
         if len(self._pipes.read) > limits.MAX_ANSWER_BYTES:
             return _too_long()
         exited = await self._exited()
+        error = self._launch.error()
+        if error is not None:
+            self.kill(wait=exited)
+            return TransportError(f"{SOURCE} cannot be started: {os.strerror(error)}: {self._name}")
         # What it said last may still stand in the pipe.
         self._pipes.take_errors()
         self.kill(wait=exited)
         what = _status(self.process.returncode) if exited else "closed its output"
-        tail = " ".join(self._pipes.tail.decode("utf-8", "replace").split())
+        told = self._pipes.tail.decode("utf-8", "replace")
+        tail = " ".join(hidden(told, [os.environ, self._env]).split())
         # The end tells most: there stands a traceback's error.
         said = f"; it last said: {_last(tail)}" if tail else ""
         return TransportError(f"{SOURCE} {what} without an answer{said}")

@@ -17,15 +17,15 @@ killed at once, without waiting for anything, and the next call starts another. 
 child leads a session of its own, and is killed with all processes in it.
 
 Standard input ends when this process does, even by SIGKILL: a child that then exits, as
-programs that read lines do, never outlives it. A child that hangs, or that hands its
-process group on to others, may.
+programs that read lines do, never outlives it. One that is busy or hangs is killed with
+this process where that can be had; :mod:`quorate.hub.experts.launch` tells where. What it
+started itself may live on.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import threading
 import weakref
 from collections import deque
@@ -35,10 +35,12 @@ from typing import Any
 
 from quorate.arbitration.forms import shown, text
 from quorate.core import limits
+from quorate.core.calls import NotBegunError
 from quorate.core.canonical import canonical
 from quorate.core.errors import UsageError, UsageTypeError
 from quorate.hub.experts.checks import whole
 from quorate.hub.experts.child import Child
+from quorate.hub.experts.secret import inherited
 
 
 class _Slots:
@@ -101,7 +103,8 @@ class Children:
         Args:
             command: program and arguments; no shell reads them.
             cwd: folder they run in; ``None``: that of this process.
-            env: variables set for them besides those of this process.
+            env: variables set for them besides those of this process; of these they do not
+                get what other experts name as theirs, their secrets.
             processes: most that run at once, 1 to ``limits.MAX_CHILD_PROCESSES``.
 
         Raises:
@@ -130,7 +133,10 @@ class Children:
             TransportError: it cannot be started, ended, or wrote too much.
         """
         encoded = canonical(task)
-        await self._slots.acquire()
+        try:
+            await self._slots.acquire()
+        except asyncio.CancelledError as error:
+            raise NotBegunError("no process was free", "raise processes") from error
         child: Child | None = None
         try:
             generation, child = self._take()
@@ -173,7 +179,7 @@ class Children:
             if taken[1].is_fit():
                 return taken
             self._discard(taken[1])
-        child = Child(self.command, self._cwd, {**os.environ, **self._env})
+        child = Child(self.command, self._cwd, inherited(self._env))
         with self._lock:
             self._living.add(child)
         return generation, child

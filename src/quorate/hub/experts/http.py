@@ -28,7 +28,8 @@ from quorate.core.text import printable, shortened
 from quorate.hub.experts.adapter import seconds_left
 from quorate.hub.experts.answer import Answer, BareAnswer, reply_from_json
 from quorate.hub.experts.checks import whole
-from quorate.hub.experts.remote import Secret, checked_url, imported, in_one_line, require
+from quorate.hub.experts.remote import checked_url, imported, in_one_line, require
+from quorate.hub.experts.secret import Secret
 
 _SOURCE: Final = "its server"
 _TOKEN: Final = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz")
@@ -54,6 +55,7 @@ _CONNECT_SECONDS: Final = 10.0
 _FIRST_WAIT_SECONDS: Final = 0.25
 _LONGEST_WAIT_SECONDS: Final = 8.0
 _MOST_SAID: Final = 200
+_LONGEST_ESCAPE: Final = len(r"\\u0000")
 
 
 class _AgainError(Exception):
@@ -250,8 +252,8 @@ class HTTPExpert:
                 break
         said = self._secret.hidden(found[: limits.MAX_ERROR_TAIL_BYTES].decode("utf-8", "replace"))
         if len(found) > limits.MAX_ERROR_TAIL_BYTES:
-            # Where it was cut, the beginning of a token may be left over.
-            said = said[: -len(self._secret.read() or "-")]
+            # Where it was cut, the beginning of a token may be left over, escaped perhaps.
+            said = said[: -_LONGEST_ESCAPE * len(self._secret.read() or "-")]
         said = self._fit(said)
         return f": {said}" if said else ""
 

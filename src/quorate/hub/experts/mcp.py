@@ -32,7 +32,6 @@ from quorate.core.text import printable
 from quorate.hub.experts.answer import Answer, BareAnswer
 from quorate.hub.experts.remote import (
     Held,
-    Secret,
     checked_reads,
     checked_url,
     first_of,
@@ -42,6 +41,7 @@ from quorate.hub.experts.remote import (
     read_result,
     require,
 )
+from quorate.hub.experts.secret import Secret, hidden
 
 INPUT: Final = "{input}"
 """What stands in the arguments where the task's input goes."""
@@ -259,7 +259,7 @@ async def _last_words(tail: _Tail | None) -> str:
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(tail.ended.wait(), _LAST_WORDS_SECONDS)
     lines = tail.kept.decode("utf-8", "replace").strip().splitlines()
-    return printable(lines[-1][:_MOST_SAID]) if lines else ""
+    return printable(hidden(lines[-1], [os.environ])[:_MOST_SAID]) if lines else ""
 
 
 @contextlib.asynccontextmanager

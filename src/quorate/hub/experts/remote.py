@@ -37,6 +37,7 @@ from quorate.core.errors import (
 )
 from quorate.core.text import shortened
 from quorate.hub.experts.answer import Answer, BareAnswer, answer_from_json
+from quorate.hub.experts.secret import Secret
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -111,64 +112,6 @@ def origin(url: str) -> tuple[str, str, int]:
     parts = urlsplit(url)
     default = 443 if parts.scheme == "https" else 80
     return parts.scheme, parts.hostname or "", parts.port or default
-
-
-class Secret:
-    """A secret in an environment variable: read when it is used, and shown nowhere."""
-
-    __slots__ = ("_value", "variable")
-
-    def __init__(self, variable: str | None) -> None:
-        """Name the ``variable``; ``None`` for no secret.
-
-        Raises:
-            UsageError: no name of an environment variable.
-        """
-        if variable is not None and (
-            not isinstance(variable, str) or not variable.isidentifier() or not variable.isascii()
-        ):
-            # What stands there by mistake may be the secret itself.
-            raise UsageError(
-                "give the name of the environment variable that holds the secret, "
-                "such as EXPERT_TOKEN, and not the secret"
-            )
-        self.variable = variable
-        self._value = ""
-
-    def read(self) -> str | None:
-        """Read it; ``None`` where none is declared.
-
-        Raises:
-            OperationalError: the variable is not set, or holds what no header can carry.
-        """
-        if self.variable is None:
-            return None
-        value = os.environ.get(self.variable, "")
-        if not value:
-            raise OperationalError(
-                f"the environment variable {self.variable} is not set; it should hold the secret"
-            )
-        if not value.isascii() or not value.isprintable() or " " in value:
-            raise OperationalError(
-                f"the environment variable {self.variable} holds characters that no header can "
-                "carry; is there a line feed at its end?"
-            )
-        self._value = value
-        return value
-
-    def hidden(self, text: str) -> str:
-        """The text without the secret, should a server have sent it back."""
-        return text.replace(self._value, "***") if self._value else text
-
-    def refuse_in(self, body: str | bytes) -> None:
-        """Refuse what a server sends if the secret is in it: answers are put on record.
-
-        Raises:
-            MisbehaviourError: it is.
-        """
-        value = self._value
-        if value and (value.encode() in body if isinstance(body, bytes) else value in body):
-            raise MisbehaviourError(_EXPERT, "its answer holds the secret that it was called with")
 
 
 def bounding_hooks(library: Any) -> dict[str, list[Callable[[Any], Awaitable[None]]]]:

@@ -19,7 +19,9 @@ class SubprocessExpert:
     "why"}`` where it has no answer; :mod:`quorate.hub.experts.answer` lists the other
     keys. It must flush each line, write nothing else there (standard error is free for
     that; its end is shown, and sealed, when the child fails), and exit at the end of its
-    input, which also comes when this process is killed.
+    input, which also comes when this process is killed. On Linux a child that was started
+    from the main thread, as ``quorate run`` does, is then killed even if it is busy;
+    elsewhere a busy one lives on until it looks at its input.
 
     A call that is cancelled, or that fails in any way but ``error``, kills the child with
     its whole session; the next call starts another.
@@ -46,7 +48,8 @@ class SubprocessExpert:
             command: program and arguments; no shell reads them. A relative program with a
                 slash in it is looked for in ``cwd``.
             cwd: folder it runs in; ``None``: that of this process.
-            env: variables set for it besides those of this process.
+            env: variables set for it besides those of this process; of these it does not
+                get what other experts name as ``bearer_env`` or ``api_key_env``.
             processes: most that run at once, 1 to ``limits.MAX_CHILD_PROCESSES``; a call
                 that finds all of them busy waits, and its deadline runs.
 
