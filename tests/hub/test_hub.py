@@ -575,3 +575,13 @@ def test_dispatches_of_many_threads_and_loops_share_one_hub(make, ledger):
         thread.join()
     assert given == {n: [[n, m] for m in range(10)] for n in range(8)}
     assert len(ledger) == 80
+
+
+def test_arguments_of_another_type_are_named():
+    expert = Expert("a", lambda _: Answer(1, 1))
+    with pytest.raises(UsageTypeError, match="give what Ledger\\.open"):
+        Hub([expert], ledger="sqlite:///x.db")
+    with pytest.raises(UsageTypeError, match="give Arbiter"):
+        Hub([expert], "weighted-quorum")
+    with pytest.raises(UsageTypeError, match="give a TaskSignature"):
+        Hub([expert]).dispatch(1, signature={"capabilities": []})

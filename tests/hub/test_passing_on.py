@@ -168,3 +168,13 @@ def test_the_hub_passes_on_what_it_seals(monkeypatch):
             asyncio.run(main(hub))
         assert hub.standing.counts("a").agreed == 20
         assert ledger.verify(replay=True).size == 20
+
+
+def test_a_ledger_closed_before_the_hub_is_no_complaint(caplog):
+    with Ledger.open("memory:") as ledger:
+        learning = Learning(Standing(ledger))
+        seal(ledger, "t", {"a": 1, "b": 1}, quorum=0.3)
+    with caplog.at_level(logging.INFO, logger="quorate.hub"):
+        learning.tell()
+        learning.settle()
+    assert caplog.records == []

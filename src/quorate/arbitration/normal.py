@@ -8,7 +8,8 @@ them from there. So replay shows that the verdict follows from that table, and n
 the table is right; verification counts such verdicts.
 
 A payload that cannot be read is its expert's fault and nobody else's: it becomes an
-absence. That holds for whatever the caller's own function raises, for otherwise one
+absence. That holds for whatever the caller's own function raises, and where it gives
+``None``, for otherwise one
 expert could stop the fold with an answer of a shape that function did not expect.
 """
 
@@ -132,7 +133,9 @@ def _built_in(name: str, payload: JSONValue) -> str | None:
 
 def _own(function: Callable[[JSONValue], JSONValue], payload: JSONValue) -> str | None:
     try:
-        return digest(function(plain_copy(payload)))
+        normal = function(plain_copy(payload))
+        # A function that forgot its return would make all answers the same.
+        return None if normal is None else digest(normal)
     except Exception:  # noqa: BLE001 - it is the caller's, and the payload is a stranger's
         return None
 

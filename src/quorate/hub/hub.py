@@ -118,6 +118,10 @@ class Hub:
             UsageError: the mode is unknown or lacks its incumbent, or an expert that is
                 named is not there.
         """
+        if ledger is not None and not isinstance(ledger, Ledger):
+            raise UsageTypeError(f"ledger is {shown(ledger)}; give what Ledger.open(url) gives")
+        if arbiter is not None and not hasattr(arbiter, "fold"):
+            raise UsageTypeError(f"arbiter is {shown(arbiter)}; give Arbiter(protocol=…, quorum=…)")
         self.registry = experts if isinstance(experts, Registry) else Registry(experts)
         self.arbiter: Arbiter | Rule = Arbiter() if arbiter is None else arbiter
         self.ledger = ledger
@@ -195,6 +199,8 @@ class Hub:
             StoreError: the verdict could not be sealed, so it must not be acted upon. In
                 shadow mode it is logged, and told in ``shadow.detail``.
         """
+        if signature is not None and not isinstance(signature, TaskSignature):
+            raise UsageTypeError(f"signature is {shown(signature)}; give a TaskSignature(…)")
         question = task if context is None else {"task": task, "context": context}
         one = _Task(
             id_=uuid.uuid4().hex if id is None else text(id, "the task id"),

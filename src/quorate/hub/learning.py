@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
 from quorate.core import limits
-from quorate.core.errors import QuorateError
+from quorate.core.errors import QuorateError, UsageError
 from quorate.core.threads import threads
 from quorate.hub.registry import UNKNOWN_RATE
 from quorate.hub.standing import Standing
@@ -97,6 +97,9 @@ class Learning:
                 if news:
                     self.standing.catch_up()
                 self._look()
+            except UsageError:
+                # Closed under us: the next to open the ledger reads what is left.
+                _log.debug("the ledger was closed before all of it was learnt from")
             # What was decided and sealed stands; the rates stay as they were.
             except QuorateError:
                 _log.exception("what was sealed could not be read back, to learn from it")

@@ -142,7 +142,7 @@ def _domains(experts: Mapping[str, Any]) -> dict[str, Any]:
     found = {}
     for id_, expert in experts.items():
         if not isinstance(expert, dict):
-            _refuse(f"what is declared of the expert {id_} is no object")
+            _refuse(f"what is declared of the expert {id_!r} is no object")
         if expert.get("failure_domain"):
             found[id_] = expert["failure_domain"]
     try:
@@ -159,8 +159,8 @@ def _refuse(message: str) -> NoReturn:
 def _check_weights(weights: Mapping[str, Any]) -> None:
     try:
         for id_, weight in weights.items():
-            if from_text(weight, f"weight of {id_}") < 0:
-                _refuse(f"the weight of {id_} is negative")
+            if from_text(weight, f"weight of {id_!r}") < 0:
+                _refuse(f"the weight of {id_!r} is negative")
     except UsageError as error:
         raise VerificationError(str(error), rule="panel") from error
 
