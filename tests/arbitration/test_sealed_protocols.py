@@ -220,7 +220,7 @@ def test_a_caller_s_own_table_is_all_that_replay_needs():
     assert table == {
         digest("x"): digest("x"),
         digest("X "): digest("x"),
-        digest("y"): digest(None),
+        digest("y"): None,
     }
     assert body["parameters"] == {"quorum": "1/2", "normalize": "custom"}
     for change in ({digest("new"): None}, {digest("x"): "x"}, {"x": None}):
