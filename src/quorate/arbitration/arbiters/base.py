@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -24,7 +25,7 @@ DEFAULT_QUORUM = 0.66
 
 
 @dataclass(frozen=True, slots=True, init=False)
-class QuorumArbiter:
+class QuorumArbiter(ABC):
     """The part of an arbiter that its protocol does not change.
 
     Attributes:
@@ -94,9 +95,9 @@ class QuorumArbiter:
             )
         return self.folded(intake)
 
+    @abstractmethod
     def folded(self, intake: Intake) -> Decision | Tally:
         """The protocol's own fold."""
-        raise NotImplementedError
 
     def payloads(self, intake: Intake) -> Iterator[tuple[JSONValue, str]]:
         """Every value that the fold may normalise, with its digest."""
