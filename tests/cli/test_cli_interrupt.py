@@ -64,9 +64,26 @@ def folder(request, tmp_path, quorate):
 ARGUMENTS = ("run", "quorate.toml", "tasks.jsonl", "-o", "out.jsonl")
 
 
-@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_a_run_that_is_stopped_leaves_no_process_and_goes_on(folder, start, process, sign):
-    running = start(*ARGUMENTS, cwd=folder)
+def interruptible():
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def in_the_background():
+    """As a shell starts what it does not wait for."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+@pytest.mark.parametrize(
+    ("sign", "before"),
+    [
+        (signal.SIGINT, interruptible),
+        (signal.SIGTERM, interruptible),
+        (signal.SIGTERM, in_the_background),
+        (signal.SIGKILL, interruptible),
+    ],
+)
+def test_a_run_that_is_stopped_leaves_no_process_and_goes_on(folder, start, process, sign, before):
+    running = start(*ARGUMENTS, cwd=folder, preexec_fn=before)
     pids = folder / "pids"
     until(lambda: pids.exists() and len(pids.read_text().split()) > 1, "the second task is asked")
     asked = {int(pid) for pid in pids.read_text().split()}

@@ -109,14 +109,19 @@ def _terminating() -> Iterator[None]:
     """Let SIGTERM stop a run as Ctrl-C does: what experts started must not outlive it."""
     before = None
     if threading.current_thread() is threading.main_thread():
-        before = signal.signal(
-            signal.SIGTERM, lambda _number, _frame: signal.raise_signal(signal.SIGINT)
-        )
+        before = signal.signal(signal.SIGTERM, _as_interrupt)
     try:
         yield
     finally:
         if before is not None:
             signal.signal(signal.SIGTERM, before)
+
+
+def _as_interrupt(_number: int, _frame: object) -> None:
+    # A shell starts what it puts in the background with SIGINT ignored: raised, it would vanish.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        raise KeyboardInterrupt
+    signal.raise_signal(signal.SIGINT)
 
 
 def _say(summary: RunSummary, panel: Panel, out: str, seconds: float) -> None:
