@@ -18,10 +18,17 @@ ADAPTERS := $(VENV)/.adapters
 BENCHES := $(VENV)/bench
 BENCH := $(BENCHES)/.installed
 
+# PyTorch is in no lock, since its build is the machine's own choice: one that PYTHON has is
+# used; else this is installed, for which `make test-moe TORCH=...` names a build without CUDA.
+TORCH ?= torch>=2.6
+MOES := $(VENV)/moe
+MOE := $(MOES)/.installed
+IN_MOE := $(MOES)/bin/python -m pip --disable-pip-version-check --no-input -qq install
+
 CLIENTS := openai a2a-sdk mcp httpx2 httpx
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-adapters mutants soak lint bench quality conformance lock clean
+.PHONY: help demo test test-adapters test-moe mutants soak lint bench quality conformance lock clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
@@ -40,6 +47,13 @@ test-adapters: $(ADAPTERS) ## test experts behind OpenAI's API, A2A and MCP, wit
 	@$(BIN)/python -c 'from importlib.metadata import version as v; \
 		print("with", *(f"{name} {v(name)}" for name in "$(CLIENTS)".split()), sep="  ")'
 	@QUORATE_ALL_ADAPTERS=1 $(BIN)/python -m pytest tests/adapters
+
+# The same tests as in `make test`, where what needs PyTorch, Transformers or numba is skipped.
+test-moe: $(MOE) ## test fusion, routing and the gate with PyTorch, Transformers and numba
+	@$(MOES)/bin/python -c 'import torch, numba, transformers; \
+		print("with  torch", torch.__version__, " CUDA", torch.version.cuda or "none", \
+		" numba", numba.__version__, " transformers", transformers.__version__)'
+	@QUORATE_SKIP_NONE=1 $(MOES)/bin/python -m pytest tests/fusion tests/routing tests/moe
 
 # MUTANTS: options of tests/mutants/run.py, such as --sample 12 --seed x, or --only ID.
 mutants: $(DEV) ## plant defects one at a time; each has to fail the tests named for it
@@ -75,6 +89,10 @@ lock: ## resolve the dependencies again (needs uv on PATH)
 	$(COMPILE) -c requirements/dev.lock --no-annotate -o requirements/base.lock
 	$(COMPILE) --extra adapters --extra peers -c requirements/dev.lock --no-annotate \
 		-o requirements/adapters.lock
+	# Without PyTorch and all that it would bring; no package here asks for it.
+	$(COMPILE) --extra build --extra demo --extra dev --extra fast --extra plots \
+		--extra transformers -c requirements/dev.lock --no-annotate -o requirements/moe.lock
+	$(COMPILE) --extra fusion-peers --no-deps -c requirements/moe.lock --no-annotate -o requirements/fusion-peers.lock
 	# All as in dev.lock but NumPy, of which the peers' own libraries want an older one.
 	awk '/^[a-z]/ { other = !/^numpy==/ } other' requirements/dev.lock > requirements/others.tmp
 	$(COMPILE) --extra build --extra bench -c requirements/others.tmp --no-annotate \
@@ -99,6 +117,17 @@ $(DEMO) $(DEV): $(VENV)/.%: requirements/%.lock pyproject.toml
 $(ADAPTERS): requirements/adapters.lock $(DEV)
 	@echo "adding requirements/adapters.lock to $(VENV) ..."
 	@$(PIP) install --require-hashes -r $<
+	@touch $@
+
+# Heavy, so kept apart. The peers are there to be compared with: what they ask for beyond
+# what is here is not installed.
+$(MOE): requirements/moe.lock requirements/fusion-peers.lock $(DEV)
+	@echo "setting up $(MOES) from requirements/moe.lock and $(TORCH) (minutes, once) ..."
+	@$(PYTHON) -m venv $$($(PYTHON) -c 'import torch' 2>/dev/null && echo --system-site-packages) $(MOES)
+	@$(IN_MOE) --require-hashes -r $<
+	@$(IN_MOE) --require-hashes --no-deps -r requirements/fusion-peers.lock
+	@$(MOES)/bin/python -c 'import torch' 2>/dev/null || $(IN_MOE) "$(TORCH)"
+	@$(IN_MOE) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(BENCH): requirements/bench.lock $(DEV)

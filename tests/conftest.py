@@ -1,5 +1,8 @@
 """Settings shared by all tests."""
 
+import os
+
+import pytest
 from hypothesis import HealthCheck, settings
 
 # No deadline and no too_slow check: both measure the machine, not the code.
@@ -10,3 +13,17 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("quorate")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Where every library is installed on purpose, only a missing GPU may skip a test."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if "QUORATE_SKIP_NONE" not in os.environ or reporter is None:
+        return
+    skipped = [report.longrepr[-1] for report in reporter.stats.get("skipped", ())]
+    wrong = sorted({reason for reason in skipped if "GPU" not in reason})
+    if wrong:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        for reason in wrong:
+            reporter.write_line(f"must not be skipped here: {reason}", red=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-NAMES = ("base", "demo", "dev", "adapters", "bench")
+NAMES = ("base", "demo", "dev", "adapters", "bench", "moe", "fusion-peers")
 
 
 def text(name: str) -> str:
@@ -36,7 +36,7 @@ def test_every_requirement_is_pinned_and_hashed(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("small", "large"), [("base", "demo"), ("demo", "dev"), ("base", "adapters")]
+    ("small", "large"), [("base", "demo"), ("demo", "dev"), ("base", "adapters"), ("dev", "moe")]
 )
 def test_each_lock_holds_the_one_below_it(small: str, large: str) -> None:
     assert pins(small).keys() <= pins(large).keys()
