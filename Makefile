@@ -125,8 +125,8 @@ $(MOE): requirements/moe.lock requirements/fusion-peers.lock $(DEV)
 	@echo "setting up $(MOES) from requirements/moe.lock and $(TORCH) (minutes, once) ..."
 	@$(PYTHON) -m venv $$($(PYTHON) -c 'import torch' 2>/dev/null && echo --system-site-packages) $(MOES)
 	@$(IN_MOE) --require-hashes -r $<
-	@$(IN_MOE) --require-hashes --no-deps -r requirements/fusion-peers.lock
 	@$(MOES)/bin/python -c 'import torch' 2>/dev/null || $(IN_MOE) "$(TORCH)"
+	@$(IN_MOE) --require-hashes --no-deps -r requirements/fusion-peers.lock
 	@$(IN_MOE) --no-deps --no-build-isolation --editable .
 	@touch $@
 

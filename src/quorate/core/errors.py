@@ -10,6 +10,7 @@
     ├── VerificationError     a record does not check out
     └── OperationalError      the environment's
         ├── StoreError        the ledger's disk or database
+        │   └── HeadMovedError    others wrote to the log first
         └── TransportError    a call to another process or machine
 """
 
@@ -81,6 +82,10 @@ class OperationalError(QuorateError):
 
 class StoreError(OperationalError):
     """The ledger's store could not be opened, read or written."""
+
+
+class HeadMovedError(StoreError):
+    """The log has grown since it was read, and what was to follow it was not written."""
 
 
 class TransportError(OperationalError):

@@ -20,7 +20,13 @@ from typing import Any, NamedTuple
 
 from quorate.core import limits
 from quorate.core.canonical import canonical
-from quorate.core.errors import StoreError, UsageError, UsageTypeError, VerificationError
+from quorate.core.errors import (
+    HeadMovedError,
+    StoreError,
+    UsageError,
+    UsageTypeError,
+    VerificationError,
+)
 from quorate.core.identity import Signer
 from quorate.ledger.entries import (
     SALT_BYTES,
@@ -64,10 +70,12 @@ class _Group:
     """Entries that are committed together or not at all.
 
     Attributes:
+        expect: how many entries the log must have before them, ``None`` for any number.
         settled: they are on disk, or surely will not be. What they hold may change until then.
     """
 
     items: list[Pending]
+    expect: int | None = None
     settled: bool = False
 
 
@@ -153,14 +161,15 @@ class Appender:
             key=None if key is None else key_digest(key),
         )
 
-    def submit(self, items: list[Pending]) -> list[Receipt]:
+    def submit(self, items: list[Pending], expect: int | None = None) -> list[Receipt]:
         """Commit entries together or not at all; return when they are on disk.
 
         Raises:
             UsageError: a key stands for another body; none was written.
+            HeadMovedError: the log has not ``expect`` entries; none was written.
             StoreError: they could not be written; none was.
         """
-        group = _Group(items)
+        group = _Group(items, expect)
         with self._turn:
             self._queue.append(group)
         try:
@@ -205,7 +214,7 @@ class Appender:
                 head = self._read_head()
                 seen: dict[str, Receipt] = {}
                 for group in groups:
-                    head = self._seal(group.items, head, rows, seen)
+                    head = self._seal(group, head, rows, seen)
                 self._store.insert([row.columns for row in rows])
         except BaseException as error:
             # The others wait for this thread's word; none may be left thinking it is sealed.
@@ -249,24 +258,25 @@ class Appender:
         return _Head(seq + 1, entry_hash(raw).hex(), entry.time, raw)
 
     def _seal(
-        self, group: list[Pending], head: _Head, rows: list[NewRow], seen: dict[str, Receipt]
+        self, group: _Group, head: _Head, rows: list[NewRow], seen: dict[str, Receipt]
     ) -> _Head:
         """Chain and sign one group; if one of it cannot be sealed, none of it is."""
         fresh: list[NewRow] = []
         mine: dict[str, Receipt] = {}
         start = head
         try:
-            for item in group:
+            for item in group.items:
                 known = self._known(item, mine, seen)
                 if known is not None:
                     item.receipt = known
                     continue
+                _check_expected(group, start)
                 row, head = self._chain(item, head)
                 fresh.append(row)
                 if item.key is not None and item.receipt is not None:
                     mine[item.key] = item.receipt
-        except UsageError as error:
-            for item in group:
+        except (UsageError, HeadMovedError) as error:
+            for item in group.items:
                 item.receipt, item.error = None, error
             return start
         rows.extend(fresh)
@@ -327,3 +337,11 @@ class Appender:
             ),
         )
         return row, _Head(entry.seq + 1, hash_.hex(), entry.time, raw)
+
+
+def _check_expected(group: _Group, head: _Head) -> None:
+    if group.expect is not None and head.size != group.expect:
+        raise HeadMovedError(
+            f"the log has {head.size} entries, and {group.expect} were expected; "
+            "read what is new and try again"
+        )

@@ -135,6 +135,7 @@ class Ledger:
         trace_id: str | None = None,
         parent: str | None = None,
         key: str | None = None,
+        expect: int | None = None,
     ) -> Receipt:
         """Seal ``body`` as the next entry; return when it is on disk.
 
@@ -145,14 +146,17 @@ class Ledger:
             parent: id of what this follows from.
             key: idempotency key. If an entry with that key is there with the same kind and
                 body, its receipt is returned and nothing is written.
+            expect: how many entries the log must have: what was read of it has to be all.
+                With it, two that act on the same state cannot both succeed.
 
         Raises:
             UsageError: an argument cannot be used, the key stands for another body, or the
                 ledger was opened for reading.
+            HeadMovedError: the log has not ``expect`` entries; nothing was written.
             StoreError: it could not be written; nothing was.
         """
         appender = self._writing()
-        return appender.submit([appender.prepare(kind, body, trace_id, parent, key)])[0]
+        return appender.submit([appender.prepare(kind, body, trace_id, parent, key)], expect)[0]
 
     def append_many(
         self,
@@ -179,8 +183,16 @@ class Ledger:
             )
         return self.append_all([(kind, *rest) for rest in zip(items, traces, names, strict=True)])
 
-    def append_all(self, items: Sequence[tuple[str, Any, str | None, str | None]]) -> list[Receipt]:
-        """Seal ``(kind, body, trace_id, key)`` items as :meth:`append_many` does, kinds mixed."""
+    def append_all(
+        self,
+        items: Sequence[tuple[str, Any, str | None, str | None]],
+        *,
+        expect: int | None = None,
+    ) -> list[Receipt]:
+        """Seal ``(kind, body, trace_id, key)`` items as :meth:`append_many` does, kinds mixed.
+
+        With ``expect``, as for :meth:`append`.
+        """
         if len(items) > limits.MAX_BATCH:
             raise UsageError(
                 f"{len(items)} entries at once; at most {limits.MAX_BATCH} are allowed"
@@ -189,7 +201,7 @@ class Ledger:
         pending = [
             appender.prepare(kind, body, trace, None, key) for kind, body, trace, key in items
         ]
-        return appender.submit(pending) if pending else []
+        return appender.submit(pending, expect) if pending else []
 
     def _writing(self) -> Appender:
         if self._appender is None:

@@ -18,6 +18,7 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from quorate.core.errors import VerificationError
+from quorate.core.text import counted
 
 GROUP = "quorate.replay"
 
@@ -41,7 +42,7 @@ class SealedPanel:
         roster, declared = self.declaration["roster"], self.declaration
         parameters = ", ".join(f"{k} {v}" for k, v in sorted(declared["parameters"].items()))
         return (
-            f"entry {self.seq} declares panel {self.digest}: {len(roster)} experts, "
+            f"entry {self.seq} declares panel {self.digest}: {counted(len(roster), 'expert')}, "
             f"{declared['protocol']}, {parameters}"
         )
 

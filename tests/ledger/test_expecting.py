@@ -1,0 +1,74 @@
+"""Appending on a condition: of all that act on the same state, one succeeds."""
+
+import threading
+
+import pytest
+from ledger_tools import MAC, ORIGIN
+
+from quorate.core.errors import HeadMovedError, StoreError
+from quorate.ledger import Ledger
+
+
+@pytest.fixture
+def url(tmp_path):
+    return f"sqlite:///{tmp_path / 'ledger.db'}"
+
+
+def opened(url):
+    return Ledger.open(url, signer=MAC, origin=ORIGIN)
+
+
+def test_it_is_written_where_the_log_is_as_expected():
+    with Ledger.open("memory:", signer=MAC) as ledger:
+        assert ledger.append("note", 1, expect=0).seq == 0
+        assert [
+            r.seq for r in ledger.append_all([("note", n, None, None) for n in (2, 3)], expect=1)
+        ]
+        with pytest.raises(HeadMovedError, match="has 3 entries, and 1 were expected") as caught:
+            ledger.append("note", 4, expect=1)
+        assert isinstance(caught.value, StoreError)
+        with pytest.raises(HeadMovedError, match="and 4 were expected"):
+            ledger.append_all([("note", 4, None, None), ("note", 5, None, None)], expect=4)
+        assert [r.payload for r in ledger] == [1, 2, 3]
+        assert ledger.append("note", 4, expect=3).seq == 3
+
+
+def test_what_another_process_wrote_counts(url):
+    with opened(url) as one, opened(url) as other:
+        one.append("note", "a", expect=0)
+        with pytest.raises(HeadMovedError):
+            other.append("note", "b", expect=0)
+        other.append("note", "b", expect=1)
+        assert [r.payload for r in one] == ["a", "b"]
+
+
+def test_a_key_that_is_there_is_found_whatever_is_expected():
+    with Ledger.open("memory:", signer=MAC) as ledger:
+        first = ledger.append("note", 1, key="k", expect=0)
+        assert ledger.append("note", 1, key="k", expect=0) == first
+        assert len(ledger) == 1
+
+
+def test_of_many_that_expect_the_same_one_is_written(url):
+    moved, written = [], []
+    ready = threading.Barrier(8)
+
+    def act(ledger, name):
+        ready.wait(30)
+        for turn in range(20):
+            try:
+                written.append(ledger.append("note", [name, turn], expect=turn).seq)
+            except HeadMovedError:
+                moved.append(name)
+            ready.wait(30)
+
+    with opened(url) as one, opened(url) as other:
+        threads = [threading.Thread(target=act, args=((one, other)[n % 2], n)) for n in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        assert sorted(written) == list(range(20))
+        assert len(moved) == 7 * 20
+        assert len(one) == 20
+        assert one.verify(one.checkpoint()).complete
