@@ -55,8 +55,11 @@ def _dispatching(settings: Settings, seconds: float) -> list[Figure]:
 
     def hub() -> float:
         path = settings.scratch / f"hub-{next(_round)}.db"
-        with Ledger.open(f"sqlite:///{path}", signer=HmacSigner(b"k" * 32)) as ledger:
-            made = Hub(experts, Arbiter(), ledger=ledger, router="all")
+        # The hub is closed first: it may still learn from what was sealed.
+        with (
+            Ledger.open(f"sqlite:///{path}", signer=HmacSigner(b"k" * 32)) as ledger,
+            Hub(experts, Arbiter(), ledger=ledger, router="all") as made,
+        ):
 
             async def dispatch(number: int) -> None:
                 await made.adispatch({"number": number})

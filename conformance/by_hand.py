@@ -420,11 +420,13 @@ EARLY: Final[list[tuple[str, str, str, Any, Any, Any, dict[str, Any]]]] = [
 # Name, rankings, weights, options, and what must come out.
 RUNOFFS: Final[list[tuple[str, Any, Any, Any, dict[str, Any]]]] = [
     ("no option", [], [], None, {"winner": None, "rounds": []}),
-    ("no ballot", [], [], ["b", "a"], {"winner": "a", "condorcet": None}),
+    ("no ballot", [], [], ["b", "a"], {"winner": None, "condorcet": None}),
     ("one option", [["a"]], ["0.5"], None, {"winner": "a", "condorcet": "a"}),
-    ("one option, no ballot", [], [], ["a"], {"winner": "a", "condorcet": "a"}),
-    ("empty ballots only", [[], []], ["1", "2"], ["a", "b"], {"winner": "a"}),
-    ("all weights zero", [["b", "c", "a"]], ["0"], None, {"winner": "a", "condorcet": None}),
+    ("one option, no ballot", [], [], ["a"], {"winner": None, "condorcet": None}),
+    ("empty ballots only", [[], []], ["1", "2"], ["a", "b"], {"winner": None, "condorcet": None}),
+    ("all weights zero", [["b", "c", "a"]], ["0"], None, {"winner": None, "condorcet": None}),
+    ("the least weight wins over none", [["c"], ["b", "a"]], ["0", "1e-9"], ["a", "b", "c"],
+     {"winner": "b", "condorcet": "b"}),
     ("three level: the greatest text leaves first",
      [["a"], ["b"], ["c", "b"]], ["1", "1", "1"], None, {"winner": "b", "condorcet": None}),
     ("three level and nothing to read on", [["c"], ["a"], ["b"]], ["1", "1", "1"], None,

@@ -252,7 +252,9 @@ def runoff(given: dict[str, Any]) -> dict[str, Any]:
         if last:
             break
         standing.remove(out)
-    winner = None if not standing else min(standing - {out}, default=out)
+    if not history or not any(history[-1].values()):
+        return {"winner": None, "rounds": rounds, "condorcet": None}
+    winner = min(standing - {out}, default=out)
     return {"winner": winner, "rounds": rounds, "condorcet": _condorcet(ballots, sorted(options))}
 
 

@@ -56,9 +56,9 @@ def test_a_refusal_says_why():
     )
     assert error.describe().startswith("Refused, nothing is committed (weighted-quorum): the top")
     assert "In front: ann and bob for" in error.describe()
-    assert "sum to zero" in str(refused([Proposal("a", 1, 0, 1)], []))
+    assert "the votes of 1 proposal sum to zero" in str(refused([Proposal("a", 1, 0, 1)], []))
     assert str(refused([], [])) == "no proposal to fold (empty roster); the quorum is 90.0%"
-    assert "all 1 of the roster absent" in str(refused([]))
+    assert "the whole roster of 1 absent" in str(refused([]))
     assert "independence is undeclared" in refused([], []).describe()
 
 

@@ -204,7 +204,7 @@ def context(**change):
     return SimpleNamespace(
         panel=lambda digest: declared if digest == PANEL else None,
         note_unbound=lambda: unbound.append(1),
-        note_task=lambda id_, input_digest: None,
+        note_task=lambda *told: None,
         unbound=unbound,
     )
 

@@ -224,5 +224,5 @@ def test_verifying_a_ledger_counts_verdicts_by_own_functions():
             ledger.append(*seal(arbiter, intake_of(ROWS)))
         report = ledger.verify(replay=True)
         assert (report.own_normalisers, report.to_dict()["own_normalisers"]) == (1, 1)
-        assert "1 verdicts compared answers by a function of their maker's own" in report.describe()
+        assert "1 verdict compared answers by a function of the maker's own" in report.describe()
         assert "maker's own" not in ledger.verify().describe()

@@ -219,6 +219,21 @@ def test_a_fallback_commits_its_experts_answer_and_says_so():
     same_again(waited)
 
 
+def test_a_fallback_shows_the_spelling_that_it_commits():
+    # Under the normaliser ann and bob agree, and ann's vote is the higher one.
+    rows = [("ann", "  Yes", 0.9, 2), ("bob", "yes", 0.8, 1), ("cyd", "no", 1, 3)]
+    intake = intake_of(rows)
+    arbiter = WeightedQuorumArbiter(0.8, normalize="text")
+    weak = body_of(arbiter.fold(intake), arbiter, intake)
+    fallback = FallbackArbiter("bob", 0.8, normalize="text")
+    decision = fallback.fold(intake_of(rows, parent=weak))
+    assert (decision.consensus, decision.digest) == ("yes", digest("yes"))
+    assert decision.trace["groups"][0]["answer"] == '"yes"'
+    assert decision.trace["groups"][0]["top"] == "ann"
+    assert decision.describe().startswith(f'Committed "yes" (digest {digest("yes")[:12]}…)')
+    same_again(decision)
+
+
 @pytest.mark.parametrize("expert", ["dee", "eve"])
 def test_a_fallback_without_a_proposal_is_refused(expert):
     refusal = FallbackArbiter(expert, 0.8).fold(intake_of(ROWS, parent=refused(ROWS)))

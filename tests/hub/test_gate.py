@@ -70,7 +70,8 @@ def naive_taken(gate, scores, experts, loads, priority):
     weights = {name: experts[name].weight for name in left}
     shares = naive_shares(left, weights, gate.temperature)
     taken = []
-    for name in sorted(left, key=lambda name: (-round(shares[name], 12), name)):
+    # By significant digits: shares too small to be given still have an order.
+    for name in sorted(left, key=lambda name: (-float(f"{float(shares[name]):.9e}"), name)):
         there = [*taken, name]
         if gate.top_k is not None and len(there) > gate.top_k:
             continue
@@ -251,6 +252,13 @@ def test_capacity_at_the_bound_and_one_below():
     made = plan(Gate(capacity=3), scores, loads={"a": 3, "b": 2})
     assert made.weights == {"b": 1}
     assert made.excluded == {"a": "it has 3 tasks in flight, at most 3"}
+    one = plan(Gate(capacity=1, top_k=1), dict.fromkeys("abc", Fraction(0)), loads={"a": 1})
+    assert one.excluded == {
+        "a": "it has 1 task in flight, at most 1",
+        "c": "1 with greater mass is asked already",
+    }
+    with pytest.raises(NoExperts, match="who could was left out"):
+        plan(Gate(capacity=1), {"a": Fraction(0)}, loads={"a": 1})
     with pytest.raises(NoExperts, match="a: it has 3 tasks") as caught:
         plan(Gate(capacity=3), scores, loads={"a": 3, "b": 7})
     assert isinstance(caught.value, NoQuorum)
@@ -286,15 +294,15 @@ def test_budgets_are_spent_by_weight_and_who_does_not_fit_is_named():
     made = plan(Gate(max_tokens=100), scores, registry)
     assert made.weights.keys() == {"a", "c", "d"}
     assert made.excluded == {
-        "b": "with it 110 tokens are expected, at most 100 are allowed",
+        "b": "with it 110 tokens are expected, more than the 100 allowed",
     }
     made = plan(Gate(max_tokens=99, max_latency=9, max_cost=0.5), scores, registry)
     assert made.weights == {"d": 1}
-    assert made.excluded == dict.fromkeys("abc", "it may take 30 seconds, at most 9 are allowed")
+    assert made.excluded == dict.fromkeys("abc", "it may take 30 s, more than the 9 s allowed")
     made = plan(Gate(max_cost=1.5), scores, registry)
     assert made.weights.keys() == {"a", "d"}
     assert made.excluded["b"] == "with it a cost of 2 is expected, at most 1.5 is allowed"
-    with pytest.raises(NoExperts, match=r"at most 8\.9 are allowed"):
+    with pytest.raises(NoExperts, match=r"more than the 8\.9 s allowed"):
         plan(Gate(max_latency=8.9), {"d": Fraction(0)}, registry)
 
 

@@ -1,14 +1,30 @@
-"""The page about panel files says what the tables say."""
+"""The page about panel files says what the tables say, and that about decisions what lines hold."""
 
+import json
 import re
 import tomllib
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from pydantic_core import PydanticUndefined
 
+from quorate.arbitration import (
+    Absence,
+    FallbackArbiter,
+    FirstToQuorumArbiter,
+    Proposal,
+    WeightedQuorumArbiter,
+    gather,
+)
+from quorate.arbitration.arbiter import PROTOCOLS
+from quorate.arbitration.pending import Pending
+from quorate.arbitration.proposal import REASONS
+from quorate.arbitration.sealed import body_of
+from quorate.hub.lines import decision_line
 from quorate.hub.panel import Panel
 from quorate.hub.tables import (
     KINDS,
@@ -108,3 +124,59 @@ def test_every_block_is_a_panel_or_a_part_of_one(block, tmp_path):
 def test_the_schema_that_the_page_names_is_there():
     assert "src/quorate/hub/panel.schema.json" in TEXT
     assert (PAGE.parents[1] / "src/quorate/hub" / Panel.SCHEMA_FILE).is_file()
+
+
+# -- decision lines
+
+LINES = "decisions.jsonl"
+TASK = {"id": "t", "input_digest": "0" * 64}
+TYPES = {
+    "text": lambda value: isinstance(value, str),
+    "any JSON": lambda value: True,
+    "number": lambda value: isinstance(value, int | float) and not isinstance(value, bool),
+    "whole number": lambda value: type(value) is int,
+    "list of texts": lambda value: [type(one) for one in value] == [str] * len(value),
+    "list of objects": lambda value: all(one.keys() == {"expert_id", "reason"} for one in value),
+    "`false`": lambda value: value is False,
+    "`true`": lambda value: value is True,
+}
+
+
+def line_of(arbiter, intake, **more):
+    body = body_of(arbiter.fold(intake), arbiter, intake, task=TASK)
+    line = decision_line(SimpleNamespace(payload=body, seq=3), **more)
+    return body, json.loads(line)
+
+
+def lines_with_little_and_much_to_say():
+    """A line of a bare commit, of a refusal, and one that has every key."""
+    sent = [Proposal("a", "x", 1, 3, 0.5), Proposal("b", None, 1, 1)]
+    _, committed = line_of(WeightedQuorumArbiter(0.5), gather(sent))
+    _, refused = line_of(WeightedQuorumArbiter(1), gather(sent))
+    intake = gather(sent, [Absence("c", 1, "timeout")], [Pending("d", 1)])
+    weak, _ = line_of(FirstToQuorumArbiter(1), intake)
+    _, fallen = line_of(FallbackArbiter("b", 1), replace(intake, parent=weak), shadow=True)
+    return committed, refused, fallen
+
+
+def test_the_page_tells_every_key_of_a_decision_line():
+    told = rows(LINES)
+    always = [key for key, (_, when, _) in told.items() if when == "always"]
+    committed, refused, fallen = lines_with_little_and_much_to_say()
+    assert list(committed) == list(refused) == always
+    assert list(fallen) == list(told)
+    for line in (committed, refused, fallen):
+        for key, value in line.items():
+            assert TYPES[told[key][0]](value), (key, value)
+
+
+def test_the_page_tells_what_stands_in_a_decision_line():
+    told = {key: set(re.findall(r"`([^`]+)`", cell)) for key, (_, _, cell) in rows(LINES).items()}
+    assert told["status"] == {line["status"] for line in lines_with_little_and_much_to_say()}
+    assert told["absent"] == {"expert_id", "reason", *REASONS}
+    assert told["protocol"] == {FallbackArbiter.protocol}
+    assert all(f"- `{name}` commits" in TEXT or f"- `{name}` has" in TEXT for name in PROTOCOLS)
+    (shown,) = re.findall(r"^```json\n(.*?)\n```$", section(LINES), re.DOTALL | re.MULTILINE)
+    line = json.loads(shown)
+    assert list(line) == [key for key, (_, when, _) in rows(LINES).items() if when == "always"]
+    assert all(TYPES[rows(LINES)[key][0]](value) for key, value in line.items())

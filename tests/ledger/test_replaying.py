@@ -132,7 +132,7 @@ def test_verdicts_that_name_no_panel_are_counted():
         ledger.append("decision", body)
         report = ledger.verify(replay=True)
     assert (report.replayed, report.unbound) == (1, 1)
-    assert "1 verdicts name no panel" in report.describe()
+    assert "1 verdict names no panel" in report.describe()
     assert report.to_dict()["unbound"] == 1
 
 
@@ -180,7 +180,7 @@ def test_panels_are_listed_and_can_be_pinned():
         trusted = Policy((KEY.verifier,), panels=frozenset({digest(PANEL)}))
         report = ledger.verify(replay=True)
         assert [(p.seq, p.digest) for p in report.panels] == [(0, digest(PANEL))]
-        assert f"entry 0 declares panel {digest(PANEL)}: 1 experts" in report.describe()
+        assert f"entry 0 declares panel {digest(PANEL)}: 1 expert," in report.describe()
         assert report.unreplayed == {"note": 1}
         assert "not replayed, for they claim no verdict: note (1)" in report.describe()
         ledger.append("panel", lax)

@@ -16,7 +16,7 @@ from quorate.arbitration.proposal import Absence
 from quorate.arbitration.rules.early import FAST
 from quorate.core import limits
 from quorate.core.errors import UsageError, UsageTypeError
-from quorate.core.text import printable
+from quorate.core.text import counted, printable
 
 if TYPE_CHECKING:
     from quorate.arbitration.decision import Decision, Tally
@@ -108,7 +108,7 @@ def independence(report: Mapping[str, Any] | None) -> str:
     return (
         f"What experts share fails together. They declared it, and counted by "
         f"{printable(worst)}, the worst of it, they are {told}{more}{quiet}: {bears} fail, and "
-        f"that takes {_count(report['quorum'])} experts to agree. {effective}"
+        f"that takes {counted(_count(report['quorum']), 'expert')} to agree. {effective}"
     )
 
 
@@ -127,7 +127,7 @@ def _effective(report: Mapping[str, Any]) -> str:
     rho = float(ratio(report["correlation"], "correlation"))
     return (
         f"They are worth {many:.1f} effective voters, by how their errors went together "
-        f"(correlation {rho:.2f}, {_count(report['outcomes'])} known outcomes)."
+        f"(correlation {rho:.2f}, {counted(_count(report['outcomes']), 'known outcome')})."
     )
 
 
@@ -164,7 +164,7 @@ def _runoff(decision: Decision) -> str:
     count = len(decision.trace["rounds"])
     said = (
         f"Committed {wording.answer(leader['answer'], decision.digest)}, which won the runoff in "
-        f"{count} round{'' if count == 1 else 's'}: the ballots of "
+        f"{counted(count, 'round')}: the ballots of "
         f"{wording.names(leader['members'])} ended with it, with {support} of the votes (route "
         f"weight times claimed confidence) and {backing} of the roster's route weight; "
         f"ranked-runoff asks for {asked} of both."
@@ -193,7 +193,7 @@ def _rounds(verdict: Decision | Tally) -> str:
         left = "" if out is None else f"; out is {printable(named[out])}"
         said.append(f"Round {number}: {told or nothing}{left}.")
     if len(rounds) > _MOST_ROUNDS:
-        said.append(f"{len(rounds) - _MOST_ROUNDS} more rounds followed.")
+        said.append(f"{counted(len(rounds) - _MOST_ROUNDS, 'more round')} followed.")
     if trace["exhausted"]:
         said.append(f"Ballots that ran out of options: {wording.names(trace['exhausted'])}.")
     if trace["condorcet"] is not None:
@@ -245,9 +245,11 @@ def _open(tally: Tally) -> str:
 def _nothing(tally: Tally) -> str:
     asked = wording.quorum_percent(Fraction(tally.quorum_exact))
     if tally.reason == rules.NO_PROPOSALS:
-        gone = f"all {len(tally.absent)} of the roster absent" if tally.absent else "empty roster"
+        many = len(tally.absent)
+        gone = f"the whole roster of {many} absent" if many else "empty roster"
         return f"no proposal to fold ({gone}); the quorum is {asked}"
-    return f"the votes of all {len(tally.engaged)} proposals sum to zero; the quorum is {asked}"
+    proposals = counted(len(tally.engaged), "proposal")
+    return f"the votes of {proposals} sum to zero; the quorum is {asked}"
 
 
 def _no_merge(tally: Tally) -> str:
@@ -368,7 +370,8 @@ def _others(verdict: Decision | Tally) -> str:
         return "Nobody dissented." if groups else ""
     told = "; ".join(_group(verdict, group) for group in against[:_MOST_TOLD])
     left = len(against) - _MOST_TOLD
-    return f"{word}: {told}{f'; and {left} more answers' if left > 0 else ''}."
+    more = f"; and {counted(left, 'more answer')}" if left > 0 else ""
+    return f"{word}: {told}{more}."
 
 
 def _absence(absence: Absence, roster: Fraction) -> str:

@@ -39,7 +39,7 @@ from quorate.arbitration.rebuilding import (
     rebuild,
     refuse,
 )
-from quorate.core.canonical import canonical
+from quorate.core.canonical import canonical, digest
 from quorate.core.errors import MisbehaviourError, UsageError, UsageTypeError, VerificationError
 
 DECISION: Final = "decision"
@@ -55,8 +55,10 @@ class PanelRecord(Protocol):
     def note_unbound(self) -> None:
         """Count a verdict that names no panel."""
 
-    def note_task(self, id_: str, input_digest: str, /) -> None:
-        """Remember that a task was decided, and on which input.
+    def note_task(self, id_: str, input_digest: str, verdict: str, answer: str | None, /) -> None:
+        """Remember that a task was decided, on which input, by what verdict, and the answer.
+
+        The answer is the digest of what was committed, ``None`` where nothing was.
 
         Raises if it was decided before, or its outcome is that of another input.
         """
@@ -235,7 +237,8 @@ def replay(kind: str, body: Mapping[str, Any], context: PanelRecord | None = Non
     if context is None:
         return
     if "task" in body:
-        context.note_task(body["task"]["id"], body["task"]["input_digest"])
+        task, verdict = body["task"], body["verdict"]
+        context.note_task(task["id"], task["input_digest"], digest(verdict), verdict.get("digest"))
     if _has_own_normaliser(body):
         context.note_own_normaliser()
     if (body.get("independence") or {}).get("correlation") is not None:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 from rich.markup import escape
 from rich.table import Table
 
-from quorate.cli.shown import counted, out, print_json, progress, say, writing
-from quorate.core.text import printable
+from quorate.cli.shown import out, print_json, progress, say, writing
+from quorate.core.text import counted, printable
 from quorate.ledger import Ledger
 from quorate.ledger.log import parse_url
 
@@ -85,7 +85,7 @@ def _say(found: Estimate, panel: Panel) -> None:
     turns = -(-left // panel.table.run.concurrency)
     say(
         f"longest: {_time(found.seconds)}, if every expert takes all of its timeout "
-        f"({turns} times {panel.table.run.concurrency} tasks side by side)"
+        f"({counted(turns, 'time')} {counted(panel.table.run.concurrency, 'task')} side by side)"
     )
     for text in _remarks(found):
         say(text)
@@ -121,7 +121,7 @@ def _cells(figure: Figure) -> tuple[str, str]:
 def _remarks(found: Estimate) -> list[str]:
     told = []
     if any(e.cost.source == "history" for e in found.experts):
-        told.append(f"* the mean of what {found.past} verdicts in the ledger show")
+        told.append(f"* the mean of what {_past(found)}")
     unknown = {
         name: [printable(e.id) for e in found.experts if getattr(e, name).source == "unknown"]
         for name in ("cost", "tokens")
@@ -133,15 +133,15 @@ def _remarks(found: Estimate) -> list[str]:
     if any(expert.retries for expert in found.experts):
         most = max(expert.retries for expert in found.experts)
         told.append(
-            f"calls count each question once: failed attempts that adapters repeat (up to {most} "
-            "times) come on top"
+            "calls count each question once: failed attempts that adapters repeat (up to "
+            f"{counted(most, 'time')}) come on top"
         )
     if any(e.calls.expected != e.calls.greatest for e in found.experts):
         seen = (
             "no verdict in the ledger shows how often tasks are refused; none is expected to be"
             if found.refused is None
             else f"{float(found.refused):.1%} of tasks are expected to be refused at first, "
-            f"as {found.past} verdicts in the ledger show"
+            f"as {_past(found)}"
         )
         told.append(seen)
     if any(e.cost.greatest is not None or e.tokens.greatest is not None for e in found.experts):
@@ -152,12 +152,18 @@ def _remarks(found: Estimate) -> list[str]:
     return told
 
 
+def _past(found: Estimate) -> str:
+    shows = "shows" if found.past == 1 else "show"
+    return f"{counted(found.past, 'verdict')} in the ledger {shows}"
+
+
 def _sampled(expert: ExpertEstimate) -> str:
     expected, greatest = _cells(expert.completions)
     most = "" if expected == greatest else f", at most {greatest}"
+    completions = "completion" if expected == "1" else "completions"
     return (
         f"{printable(expert.id)} is sampled {expert.samples} times in each call: {expected} "
-        f"completions{most}; its cost and tokens are of a call with all of them"
+        f"{completions}{most}; its cost and tokens are of a call with all of them"
     )
 
 

@@ -11,7 +11,7 @@ from quorate.cli.shown import AsJson, print_json, say
 from quorate.cli.where import Keys, PolicyFile, Where, open_reading, own_key, trusted
 from quorate.core.canonical import canonical
 from quorate.core.errors import UsageError, VerificationError
-from quorate.core.text import printable
+from quorate.core.text import counted, printable
 from quorate.ledger import Policy, Receipt, read_verifier
 from quorate.ledger.replay import ReplayContext, replay
 
@@ -108,7 +108,7 @@ def _panel(body: dict[str, Any], seq: int) -> str:
     way = f" After a refusal: {body['on_under_quorum']}." if "on_under_quorum" in body else ""
     shadow = " It only shows what it would decide (shadow)." if "mode" in body else ""
     return (
-        f"A panel that decisions after it can name: {len(body['roster'])} experts with their "
+        f"A panel that decisions after it can name: {counted(len(body['roster']), 'expert')} with "
         f"route weights, {experts}; protocol {body['protocol']}, quorum "
         f"{parameters['quorum']}{told}.{way}{shadow}"
     )

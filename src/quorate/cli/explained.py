@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from typing import Any, Final
 
-from quorate.core.text import printable
+from quorate.core.text import counted, printable
 
 _MOST_OPTIONS: Final = 20
 _MOST_ROUNDS: Final = 8
@@ -120,14 +120,15 @@ def _independence(report: Mapping[str, Any], voters: int) -> Iterator[str]:
         yield (
             f"Failing together by {printable(name)}{worst}: {', '.join(groups)}; it bears "
             f"{found['faults'] or 'none'} of these groups faulty, with a quorum of "
-            f"{found['quorum']} experts."
+            f"{counted(found['quorum'], 'expert')}."
         )
     if report["effective_voters"] is None:
         yield f"Effective voters of {voters}: not known, {printable(str(report['why']))}"
     else:
         yield (
             f"Effective voters: {_number(report['effective_voters'])} of {voters}, as errors "
-            f"correlate by {_number(report['correlation'])} over {report['outcomes']} outcomes"
+            f"correlate by {_number(report['correlation'])} over "
+            f"{counted(report['outcomes'], 'outcome')}"
         )
 
 

@@ -14,7 +14,7 @@ from quorate.cli.shown import AsJson, out, print_json, put, say, writing
 from quorate.cli.where import Keys, PolicyFile, Where, ledger_url, open_reading, trusted
 from quorate.core import limits
 from quorate.core.errors import OperationalError, UsageError
-from quorate.core.text import printable
+from quorate.core.text import counted, printable
 from quorate.ledger import Ledger, Policy, Receipt, read_signer
 from quorate.ledger import checkpoint as checkpoints
 
@@ -150,7 +150,8 @@ def checkpoint(
     elif output is None:
         put(note)
     else:
-        say(f"wrote {output}, which pins {size} entries; keep it somewhere else than the ledger")
+        entries = counted(size, "entry", "entries")
+        say(f"wrote {output}, which pins {entries}; keep it somewhere else than the ledger")
 
 
 def _write_new(path: Path, note: str) -> None:

@@ -10,6 +10,7 @@ import typer
 from quorate.cli.shown import AsJson, print_json, progress, say
 from quorate.cli.where import PANEL
 from quorate.core.errors import UsageError
+from quorate.core.text import counted
 from quorate.ledger import Ledger, read_signer
 
 
@@ -55,4 +56,4 @@ def outcome(
         print_json({"outcomes": done, "sealed": sealed, "earlier": done - sealed})
     else:
         earlier = f" ({done - sealed} of them sealed earlier)" if done > sealed else ""
-        say(f"{done} outcomes{earlier}: {sealed} sealed in {declared.ledger_url}")
+        say(f"{counted(done, 'outcome')}{earlier}: {sealed} sealed in {declared.ledger_url}")

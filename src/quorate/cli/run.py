@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from quorate.cli.shown import AsJson, counted, note, print_json, progress, tell
+from quorate.cli.shown import AsJson, note, print_json, progress, tell
 from quorate.core.errors import UsageError
+from quorate.core.text import counted
 from quorate.ledger import Ledger, read_signer
 from quorate.ledger.keyfiles import public_path
 

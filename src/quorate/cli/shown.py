@@ -77,11 +77,6 @@ def _refuse(value: object) -> str:
     raise TypeError(f"{type(value).__name__} is not JSON")
 
 
-def counted(number: int, what: str, many: str | None = None) -> str:
-    """So many of something; ``many`` where the plural is not made with an s alone."""
-    return f"{number} {what}" if number == 1 else f"{number} {many or what + 's'}"
-
-
 def visible(text: str) -> str:
     """Escape control characters line by line: what is shown may come from liars."""
     return "\n".join(map(printable, text.split("\n")))

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 from rich.table import Table
 
-from quorate.cli.shown import AsJson, counted, out, print_json, progress, say, write_new, writing
+from quorate.cli.shown import AsJson, out, print_json, progress, say, write_new, writing
 from quorate.cli.where import is_url, open_reading
 from quorate.core import limits
 from quorate.core.errors import UsageError
+from quorate.core.text import counted
 
 if TYPE_CHECKING:
     from quorate.hub.tuning import Row, Tuning

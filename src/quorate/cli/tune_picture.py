@@ -8,8 +8,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 from xml.sax.saxutils import escape
 
-from quorate.cli.shown import counted
-from quorate.core.text import printable
+from quorate.core.text import counted, printable
 
 if TYPE_CHECKING:
     from quorate.hub.tuning import Row

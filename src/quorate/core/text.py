@@ -1,4 +1,4 @@
-"""Foreign text made fit: for a record, and for a screen."""
+"""Words for people: foreign text made fit for a record and for a screen, and how many of what."""
 
 from __future__ import annotations
 
@@ -10,6 +10,11 @@ def shortened(text: str) -> str:
     clean = text.encode("utf-8", "backslashreplace").decode()
     most = limits.MAX_DETAIL_LENGTH
     return clean if len(clean) <= most else clean[: most - 1] + "…"
+
+
+def counted(number: int, what: str, many: str | None = None) -> str:
+    """So many of something; ``many`` where the plural is not made with an s alone."""
+    return f"{number} {what}" if number == 1 else f"{number} {many or what + 's'}"
 
 
 def printable(text: str) -> str:

@@ -33,6 +33,7 @@ from quorate.arbitration.forms import shown
 from quorate.core import limits
 from quorate.core.errors import NoQuorum, UsageError, UsageTypeError
 from quorate.core.exact import Number, as_text, exact
+from quorate.core.text import counted
 from quorate.hub import rules_gate
 from quorate.hub.experts import Expert
 from quorate.hub.registry import Registry
@@ -53,8 +54,9 @@ class NoExperts(NoQuorum):
     def __init__(self, excluded: Mapping[str, str]) -> None:
         """Say why each was left out."""
         told = "; ".join(f"{name}: {why}" for name, why in sorted(excluded.items())[:12])
+        all_ = f"all {len(excluded)} that could were" if len(excluded) > 1 else "who could was"
         super().__init__(
-            f"nobody can be asked, all {len(excluded)} that could were left out ({told}); "
+            f"nobody can be asked, {all_} left out ({told}); "
             "widen the gate's bounds, or wait until one is free"
         )
         self.excluded = dict(excluded)
@@ -217,7 +219,7 @@ class Gate:
         if not expert.weight:
             return "its declared weight is 0"
         if self.capacity is not None and load >= self.capacity:
-            return f"it has {load} tasks in flight, at most {self.capacity}"
+            return f"it has {counted(load, 'task')} in flight, at most {self.capacity}"
         return None
 
     def _penalty(self, load: int, priority: int) -> Fraction:
@@ -234,7 +236,8 @@ class Gate:
         for name in rules_gate.in_order(masses):
             expert = experts[name]
             if len(taken) == most:
-                excluded[name] = f"{most} with greater mass are asked already"
+                are = "is" if most == 1 else "are"
+                excluded[name] = f"{most} with greater mass {are} asked already"
                 continue
             why = self._over(expert, tokens + expert.tokens, cost + expert.cost)
             if why is not None:
@@ -248,9 +251,9 @@ class Gate:
         """Why the plan would be over budget with this expert, or ``None``."""
         if self.max_latency is not None and exact(expert.timeout) > self.max_latency:
             least, most = expert.timeout, float(self.max_latency)
-            return f"it may take {least:g} seconds, at most {most:g} are allowed"
+            return f"it may take {least:g} s, more than the {most:g} s allowed"
         if self.max_tokens is not None and tokens > self.max_tokens:
-            return f"with it {tokens} tokens are expected, at most {self.max_tokens} are allowed"
+            return f"with it {tokens} tokens are expected, more than the {self.max_tokens} allowed"
         if self.max_cost is not None and cost > self.max_cost:
             most = float(self.max_cost)
             return f"with it a cost of {float(cost):g} is expected, at most {most:g} is allowed"

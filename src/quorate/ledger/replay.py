@@ -15,12 +15,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 from quorate.core.errors import VerificationError
 from quorate.core.text import counted
 
 GROUP = "quorate.replay"
+
+_DIGEST_BYTES: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,22 @@ class SealedPanel:
             f"entry {self.seq} declares panel {self.digest}: {counted(len(roster), 'expert')}, "
             f"{declared['protocol']}, {parameters}"
         )
+
+
+class NotedVerdict(NamedTuple):
+    """The verdict on a task, as far as entries beside it are held to it.
+
+    Attributes:
+        seq: its entry.
+        input_digest: of the task's input, 64 hex digits.
+        verdict: digest of the verdict, likewise.
+        answer: digest of the answer committed; ``None`` where none was.
+    """
+
+    seq: int
+    input_digest: str
+    verdict: str
+    answer: str | None
 
 
 class ReplayContext:
@@ -73,6 +91,8 @@ class ReplayContext:
         self.panels: dict[str, SealedPanel] = {}
         self._pinned = pinned
         self._tasks: dict[bytes, _Noted] = {}
+        self._verdicts: dict[bytes, bytes] = {}
+        self._beside: dict[bytes, int] = {}
         self._outcomes: dict[bytes, _Noted] = {}
 
     def declare_panel(self, digest: str, declaration: dict[str, Any]) -> None:
@@ -110,8 +130,16 @@ class ReplayContext:
         """Count a verdict that rests on a sealed correlation of errors."""
         self.correlations += 1
 
-    def note_task(self, id_: str, input_digest: str) -> None:
+    def note_task(
+        self, id_: str, input_digest: str, verdict: str = "", answer: str | None = None
+    ) -> None:
         """Remember that a task was decided, and on which input: it is so once.
+
+        Args:
+            id_: of the task.
+            input_digest: of its input, 64 hex digits.
+            verdict: digest of the verdict, likewise; without it no entry can stand beside.
+            answer: digest of the answer committed; ``None`` where none was.
 
         Raises:
             VerificationError: rule ``replay``: it was decided before, or its outcome is
@@ -125,6 +153,35 @@ class ReplayContext:
                 rule="replay",
             )
         self._check_input(id_)
+        if verdict:
+            self._verdicts[_short(id_)] = bytes.fromhex(verdict + (answer or ""))
+
+    def note_beside(self, id_: str) -> NotedVerdict:
+        """Remember that an entry stands beside the verdict on a task: one does.
+
+        Returns:
+            That verdict.
+
+        Raises:
+            VerificationError: rule ``replay``: no earlier entry holds a verdict on the task,
+                or another stands beside it already.
+        """
+        key = _short(id_)
+        if key not in self._verdicts:
+            raise VerificationError(
+                f"no earlier entry holds a verdict on the task {id_!r} for it to stand beside",
+                rule="replay",
+            )
+        first = self._beside.setdefault(key, self.seq)
+        if first != self.seq:
+            raise VerificationError(
+                f"entry {first} stands beside the verdict on the task {id_!r} already; one does",
+                rule="replay",
+            )
+        seq, on = self._tasks[key]
+        digests = self._verdicts[key]
+        verdict, answer = digests[:_DIGEST_BYTES], digests[_DIGEST_BYTES:]
+        return NotedVerdict(seq, (on or b"").hex(), verdict.hex(), answer.hex() or None)
 
     def note_outcome(self, id_: str, input_digest: str | None = None) -> None:
         """Remember that the outcome of a task was sealed: it is so once.

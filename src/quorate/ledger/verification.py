@@ -27,6 +27,7 @@ from dataclasses import dataclass, field
 
 from quorate.core.canonical import parse, parse_canonical
 from quorate.core.errors import UsageError, VerificationError
+from quorate.core.text import counted
 from quorate.ledger import checkpoint as checkpoints
 from quorate.ledger.entries import SALT_BYTES, Entry, commit, entry_hash, first_prev
 from quorate.ledger.merkle import MerkleTree
@@ -78,7 +79,8 @@ class VerifyReport:
 
     def describe(self) -> str:
         """Say what was shown, and what was not."""
-        lines = [f"verified {self.size} entries of {self.origin}, root {self.root}"]
+        entries = counted(self.size, "entry", "entries")
+        lines = [f"verified {entries} of {self.origin}, root {self.root}"]
         if self.replayed is not None:
             lines.append(f"replayed {self.replayed} of them: every verdict comes out the same")
         lines += [panel.describe() for panel in self.panels]
@@ -86,19 +88,22 @@ class VerifyReport:
             kinds = ", ".join(f"{kind} ({n})" for kind, n in sorted(self.unreplayed.items()))
             lines.append(f"not replayed, for they claim no verdict: {kinds}")
         if self.unbound:
+            names = "names" if self.unbound == 1 else "name"
             lines.append(
-                f"{self.unbound} verdicts name no panel sealed before them: they are held only to "
-                "the roster and quorum they state themselves"
+                f"{counted(self.unbound, 'verdict')} {names} no panel sealed before: held only to "
+                "the roster and quorum stated there"
             )
         if self.own_normalisers:
             lines.append(
-                f"{self.own_normalisers} verdicts compared answers by a function of their maker's "
-                "own: which answers count as the same there is taken as sealed, not computed"
+                f"{counted(self.own_normalisers, 'verdict')} compared answers by a function of "
+                "the maker's own: which answers count as the same there is taken as sealed, not "
+                "computed"
             )
         if self.correlations:
+            count = "counts" if self.correlations == 1 else "count"
             lines.append(
-                f"{self.correlations} verdicts count effective voters by a correlation of errors: "
-                "how it was measured is taken as sealed, not computed"
+                f"{counted(self.correlations, 'verdict')} {count} effective voters by a "
+                "correlation of errors: how it was measured is taken as sealed, not computed"
             )
         if self.complete:
             lines.append("complete: the checkpoint pins exactly these entries")
@@ -198,8 +203,8 @@ def _check_origins(origin: str, policy: Policy, pinned: checkpoints.Checkpoint |
 def _check_root(tree: MerkleTree, pinned: checkpoints.Checkpoint) -> None:
     if tree.root() != pinned.root:
         raise VerificationError(
-            f"the first {pinned.size} entries are not those that the checkpoint pins: "
-            "the log was rewritten or is another branch of it",
+            f"the checkpoint pins {counted(pinned.size, 'entry', 'entries')}, but the log does not "
+            "begin with them: it was rewritten or is another branch of it",
             rule="fork",
         )
 
@@ -208,8 +213,8 @@ def _check_end(store: SQLiteStore, walk: _Walk, pinned: checkpoints.Checkpoint |
     size = walk.tree.size
     if pinned is not None and size < pinned.size:
         raise VerificationError(
-            f"the checkpoint pins {pinned.size} entries, only {size} are here: "
-            f"the last {pinned.size - size} were cut off",
+            f"the checkpoint pins {counted(pinned.size, 'entry', 'entries')}, but the log ends "
+            f"after {size}: {counted(pinned.size - size, 'entry', 'entries')} cut off at the end",
             index=size,
             rule="truncation",
         )

@@ -101,6 +101,8 @@ class FallbackArbiter(QuorumArbiter):
             leader = ordered[0].digest if ordered else None
             return Tally(**shared, reason=rules.NO_FALLBACK, leader=leader)
         winner = proposal_of(counted, self.expert)
+        # Its own spelling is committed, whoever in its group voted highest.
+        groups[0]["answer"] = intake.answers[winner.digest]
         return Decision(**shared, **answered(winner), dissenting=outside(others), by_quorum=False)
 
 

@@ -3,7 +3,8 @@
 Theory of operation. Ballots stand as columns: row j holds everybody's j-th choice, so that
 looking at one choice of all ballots reads memory in order. Each ballot keeps the option it
 counts for and how far it has read; when an option is eliminated only the ballots that
-counted for it read on.
+counted for it read on, and only the tallies that they join are added to. So all rounds
+together add up a weight at most once for each place on its ballot.
 
 Sums are exact whatever the weights: a weight is cut into limbs of 26 bits, each limb is
 summed in doubles, where every partial sum is an integer below 2^53, and the sums are put
@@ -126,6 +127,7 @@ class Columns:
         # One row more: past its last choice every ballot reads -1.
         self._choices = np.full((longest + 1, ballots), -1, dtype=narrow)
         self._choices[:longest] = array.T
+        self._weights = weights
         self._limbs = limbs_of(weights)
         self._count = count
         self._top = self._choices[0].copy()
@@ -162,9 +164,24 @@ class Columns:
             self._read[arrived] = read[settled]
             left, read = left[~settled], read[~settled]
         self.tally[option] = 0
+        if self._weights is not None and moving.size <= self._count:
+            self._add_each(moving, self._weights)
+            return
         exhausted, *gained = self._sums(self._top[moving], moving)
         self.exhausted += exhausted
         self.tally = [had + more for had, more in zip(self.tally, gained, strict=True)]
+
+    def _add_each(self, moving: npt.NDArray[np.intp], weights: Sequence[int]) -> None:
+        """Add few weights one by one.
+
+        Their sums by limbs would be put together for every option in every round, which for
+        a thousand options and weights of eighty limbs is most of all the work there is.
+        """
+        for ballot, option in zip(moving.tolist(), self._top[moving].tolist(), strict=True):
+            if option < 0:
+                self.exhausted += weights[ballot]
+            else:
+                self.tally[option] += weights[ballot]
 
     def prefers(self, one: int, other: int) -> bool:
         """Whether more weight ranks ``one`` above ``other`` than below it."""
@@ -176,7 +193,8 @@ class Columns:
     def _weigh(self, chosen: npt.NDArray[np.bool_]) -> int:
         if not self._limbs:
             return int(np.count_nonzero(chosen))
-        return _joined([float(chosen.astype(np.float64) @ limb) for limb in self._limbs])
+        ones = chosen.astype(np.float64)
+        return _joined([float(ones @ limb) for limb in self._limbs])
 
     def _first_positions(self) -> Ints:
         """Where each option first stands on each ballot; unranked is last."""

@@ -12,7 +12,8 @@ P the route weight of the experts that are still pending; q the quorum.
 
 The pending can only add to what this counts: one that joins the leader adds as much to its
 votes as to the total, any other stays within P. So the full fold, whoever of them answers
-whatever, commits the same answer, with at least the support told here. With no pending
+whatever, commits the same answer, with at least the support told here; under a normaliser
+it may commit another spelling of it, for that with the most votes is. With no pending
 weight the first condition falls away, for the order of the groups is final; with nobody
 pending this is weighted quorum.
 

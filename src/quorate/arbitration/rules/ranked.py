@@ -115,8 +115,8 @@ def ranked_runoff(
         [list(ballot.ranking) for ballot in cast], scaled.votes, options=list(range(options))
     )
     rounds = tuple(_told(result.rounds, scaled.scale))
-    winner = None if result.winner is None or not cast else int(result.winner)
     last = dict(_numbered(result.rounds[-1].tally)) if rounds else {}
+    winner = _in_front(result.winner, last) if cast else None
     ends = _ends(cast, last)
     order = sorted({o for o in ends if o is not None}, key=lambda o: (o != winner, -last[o]))
     led = sum(v for v, end in zip(scaled.votes, ends, strict=True) if end == winner)
@@ -141,6 +141,14 @@ def ranked_runoff(
             backed=reaches(backed, scaled.roster, quorum),
         ),
     )
+
+
+def _in_front(winner: Any, last: Mapping[int, object]) -> int | None:
+    """The option that a verdict is about: the winner, or of equals at zero the smallest.
+
+    With no votes nobody wins, but a refusal still shows its first option in front.
+    """
+    return min(last, default=None) if winner is None else int(winner)
 
 
 def _told(rounds: Sequence[Round], scale: int) -> Iterator[RankedRound]:

@@ -19,9 +19,13 @@ above all it does not name. If there is one it is found by a single walk: whoeve
 the next in line is not it.
 
 Defined at the edges: no option at all has no winner and no round; one option wins its one
-round; where all weights are zero, or no ballot names anything, every tally is zero and
-the smallest option wins by the tie rule, with nothing behind it: whoever needs a quorum
-asks the last tally, not only the winner.
+round. Where all weights are zero, or no ballot names anything, every tally is zero and
+nobody wins: the rounds are shown as the tie rule has them, but what nothing stands behind
+is no winner, nor does it beat anything.
+
+Work. A weight is added up once for each place that its ballot moves to, and what a round
+shows of a tally that did not change is what the round before showed: so long weights are
+summed and reduced no more often than ballots move, whatever the rounds and options.
 """
 
 from __future__ import annotations
@@ -76,7 +80,9 @@ class RunoffResult:
     """The outcome of a runoff.
 
     Attributes:
-        winner: ``None`` if there was no option.
+        winner: ``None`` if there was no option (then there is no round either), or if no
+            weight above zero stands behind any: all weights are zero, or no ballot names
+            anything.
         rounds: first to last.
         condorcet_winner: who beats every other option, or ``None``; often the winner.
     """
@@ -375,22 +381,47 @@ def _run(count: _Count, labels: list[Option], scale: int) -> RunoffResult:
     condorcet = _condorcet(count, len(labels))
     # Those behind come first; at the start nothing but the order of options tells.
     order = list(range(len(labels) - 1, -1, -1))
+    standing = order[::-1]
+    told = _Told(scale)
     rounds: list[Round] = []
     while True:
         tally = count.tally
         order.sort(key=tally.__getitem__)
         last = len(order) <= 2  # noqa: PLR2004 - two remain
         out = None if last else order[0]
-        shown: dict[Option, Weight] = {
-            labels[o]: tally[o] if scale == 1 else Fraction(tally[o], scale) for o in sorted(order)
-        }
-        spent = count.exhausted if scale == 1 else Fraction(count.exhausted, scale)
+        if scale == 1:
+            shown: dict[Option, Weight] = {labels[o]: tally[o] for o in standing}
+            spent: Weight = count.exhausted
+        else:
+            shown = {labels[o]: told.weight(o, tally[o]) for o in standing}
+            spent = told.weight(None, count.exhausted)
         rounds.append(Round(shown, None if out is None else labels[out], spent))
         if out is None:
+            if not tally[order[-1]]:
+                return RunoffResult(None, tuple(rounds), None)
             beats_all = None if condorcet is None else labels[condorcet]
             return RunoffResult(labels[order[-1]], tuple(rounds), beats_all)
         del order[0]
+        standing.remove(out)
         count.eliminate(out)
+
+
+class _Told:
+    """Weights as results show them, brought to lowest terms only where they changed."""
+
+    def __init__(self, scale: int) -> None:
+        self._scale = scale
+        self._last: dict[int | None, tuple[int, Weight]] = {}
+
+    def weight(self, whose: int | None, amount: int) -> Weight:
+        """The weight of an option, or what is exhausted (``None``)."""
+        before = self._last.get(whose)
+        # Asked first whether it is the very same integer: long ones take time to compare.
+        if before is not None and (before[0] is amount or before[0] == amount):
+            return before[1]
+        shown = Fraction(amount, self._scale)
+        self._last[whose] = (amount, shown)
+        return shown
 
 
 def _condorcet(count: _Count, options: int) -> int | None:

@@ -9,8 +9,9 @@ G. With A the absentees::
 
 The winner is the first group of one total order: greater V(G); then greater highest
 single vote; then the smaller expert id, by code point, among the holders of that
-highest vote. The payload committed is that holder's. It is committed if, and only if,
-support and backing both reach the quorum.
+highest vote. It is committed if, and only if, support and backing both reach the quorum.
+What is committed is a payload of the group; where a normaliser joined several spellings,
+the one with the most votes (:mod:`quorate.arbitration.arbiters.spelling`).
 
 Why backing. Confidence is the expert's own claim, so whoever claims 1.0 votes at full
 weight while honest experts that are less sure do not: at equal weights liars with 55%
