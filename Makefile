@@ -23,7 +23,10 @@ BENCH := $(BENCHES)/.installed
 TORCH ?= torch>=2.6
 MOES := $(VENV)/moe
 MOE := $(MOES)/.installed
-IN_MOE := $(MOES)/bin/python -m pip --disable-pip-version-check --no-input -qq install
+QUIETLY := -m pip --disable-pip-version-check --no-input -qq install
+IN_MOE := $(MOES)/bin/python $(QUIETLY)
+IN_BENCH := $(VENV)/bench/bin/python $(QUIETLY)
+IF_TORCH = $$($(PYTHON) -c 'import torch' 2>/dev/null && echo --system-site-packages)
 
 CLIENTS := openai a2a-sdk mcp httpx2 httpx
 
@@ -80,8 +83,9 @@ conformance: $(DEV) ## write the vectors for other implementations again
 
 # The locks hold hashes for every platform and no address of any index.
 # `make lock UPGRADE=--upgrade` moves the pins to the newest releases.
-COMPILE = uv pip compile pyproject.toml --universal --python-version 3.11 \
+RESOLVE = uv pip compile --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-header --quiet $(UPGRADE)
+COMPILE = $(RESOLVE) pyproject.toml
 lock: ## resolve the dependencies again (needs uv on PATH)
 	@command -v uv >/dev/null || { echo "make lock needs uv: python3 -m pip install uv" >&2; exit 2; }
 	$(COMPILE) --extra demo --extra build --extra dev -o requirements/dev.lock
@@ -92,7 +96,7 @@ lock: ## resolve the dependencies again (needs uv on PATH)
 	# Without PyTorch and all that it would bring; no package here asks for it.
 	$(COMPILE) --extra build --extra demo --extra dev --extra fast --extra plots \
 		--extra transformers -c requirements/dev.lock --no-annotate -o requirements/moe.lock
-	$(COMPILE) --extra fusion-peers --no-deps -c requirements/moe.lock --no-annotate -o requirements/fusion-peers.lock
+	$(RESOLVE) requirements/fusion-peers.in --no-deps --no-annotate -o requirements/fusion-peers.lock
 	# All as in dev.lock but NumPy, of which the peers' own libraries want an older one.
 	awk '/^[a-z]/ { other = !/^numpy==/ } other' requirements/dev.lock > requirements/others.tmp
 	$(COMPILE) --extra build --extra bench -c requirements/others.tmp --no-annotate \
@@ -123,18 +127,18 @@ $(ADAPTERS): requirements/adapters.lock $(DEV)
 # what is here is not installed.
 $(MOE): requirements/moe.lock requirements/fusion-peers.lock $(DEV)
 	@echo "setting up $(MOES) from requirements/moe.lock and $(TORCH) (minutes, once) ..."
-	@$(PYTHON) -m venv $$($(PYTHON) -c 'import torch' 2>/dev/null && echo --system-site-packages) $(MOES)
+	@$(PYTHON) -m venv $(IF_TORCH) $(MOES)
 	@$(IN_MOE) --require-hashes -r $<
 	@$(MOES)/bin/python -c 'import torch' 2>/dev/null || $(IN_MOE) "$(TORCH)"
 	@$(IN_MOE) --require-hashes --no-deps -r requirements/fusion-peers.lock
 	@$(IN_MOE) --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(BENCH): requirements/bench.lock $(DEV)
-	@echo "setting up $(BENCHES) from requirements/bench.lock (a minute or two, once) ..."
-	@$(PYTHON) -m venv $(BENCHES)
-	@$(BENCHES)/bin/python -m pip --disable-pip-version-check --no-input -qq \
-		install --require-hashes -r $<
-	@$(BENCHES)/bin/python -m pip --disable-pip-version-check --no-input -qq \
-		install --no-deps --no-build-isolation --editable .
+$(BENCH): requirements/bench.lock requirements/fusion-peers.lock $(DEV)
+	@echo "setting up $(BENCHES) from requirements/bench.lock and $(TORCH) (minutes, once) ..."
+	@$(PYTHON) -m venv $(IF_TORCH) $(BENCHES)
+	@$(IN_BENCH) --require-hashes -r $<
+	@$(BENCHES)/bin/python -c 'import torch' 2>/dev/null || $(IN_BENCH) "$(TORCH)"
+	@$(IN_BENCH) --require-hashes --no-deps -r requirements/fusion-peers.lock
+	@$(IN_BENCH) --no-deps --no-build-isolation --editable .
 	@touch $@
