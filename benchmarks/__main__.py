@@ -20,11 +20,14 @@ from benchmarks import (
     arbitration,
     dispatching,
     durable,
+    fusion,
     imports,
     machine,
+    moe,
     routing,
     runoff,
     sealing,
+    tensor,
 )
 from benchmarks.measure import Figure, Settings, Spread, Step
 
@@ -50,6 +53,9 @@ def main() -> int:
                     arbitration,
                     runoff,
                     dispatching,
+                    tensor,
+                    fusion,
+                    moe,
                     imports,
                 )
                 for step in module.steps(settings)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from quorate.arbitration import Absence, Arbiter, Decision, Proposal, UnderQuorum
     from quorate.core.errors import NoQuorum, QuorateError
     from quorate.core.quorum import Quorum, quorum_size, tolerated_faults
+    from quorate.fusion import robust_route
     from quorate.hub import Hub
     from quorate.ledger import Ledger, Receipt, verify
     from quorate.routing import BFTLedger, BFTRouter, NoConsensusError, RoutingDecision
@@ -35,6 +36,7 @@ _HOMES = {
     "RoutingDecision": "quorate.routing",
     "UnderQuorum": "quorate.arbitration",
     "quorum_size": "quorate.core.quorum",
+    "robust_route": "quorate.fusion",
     "tolerated_faults": "quorate.core.quorum",
     "verify": "quorate.ledger",
 }
@@ -56,6 +58,7 @@ __all__ = [
     "RoutingDecision",
     "UnderQuorum",
     "quorum_size",
+    "robust_route",
     "tolerated_faults",
     "verify",
 ]

@@ -11,7 +11,18 @@ from typing import Annotated, Final
 import typer
 
 import quorate
-from quorate.cli import demo_command, explain, init, keys, ledger, outcome, trace, tune, verify
+from quorate.cli import (
+    bench,
+    demo_command,
+    explain,
+    init,
+    keys,
+    ledger,
+    outcome,
+    trace,
+    tune,
+    verify,
+)
 from quorate.cli import run as run_command
 from quorate.cli.shown import OutputError, print_json, put, remark, tell, writing
 from quorate.core.errors import (
@@ -67,6 +78,7 @@ app.command("tune")(tune.tune)
 app.command("verify")(verify.verify)
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(keys.app, name="keys")
+app.add_typer(bench.app, name="bench")
 
 
 def exit_code(error: QuorateError) -> int:

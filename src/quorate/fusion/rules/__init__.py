@@ -1,0 +1,1 @@
+"""The rules of fusion, pure: one module per family; all take clean input, every row finite."""

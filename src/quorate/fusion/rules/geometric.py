@@ -1,0 +1,95 @@
+"""Geometric median: the point whose distances to the rows add up to least.
+
+Weiszfeld's iteration in float64 with the correction of Vardi and Zhang (PNAS 2000), which
+keeps it going where it lands on a row. It starts from the coordinate-wise median, so that a
+majority of equal rows is given back at once, bit for bit.
+
+The exact point has no closed form. A token is done when a step is shorter than
+:data:`TOLERANCE` times its mean distance to the rows, or after :data:`STEPS` steps. Steps
+towards a row that is itself the median would only get shorter; so after a few, each row is
+tried by the condition for that, and at last the nearest one by its sum, since rounding can
+hide the condition where it holds with equality. Each token stops on its own, so the result
+does not depend on which others came with it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from quorate.fusion.arrays import in_float64, namespace
+from quorate.fusion.rules.coordinate import median_of
+from quorate.fusion.rules.distances import Array, added, arranged, squared_from, taken, within
+
+STEPS: Final = 200
+"""Most iterations."""
+TOLERANCE: Final = 1e-10
+"""Step, over the mean distance to the rows, below which an iteration is the last one."""
+
+_ROWS_TRIED_AFTER: Final = 4
+
+
+def geometric_median_of(rows: Array, steps: int = STEPS, tolerance: float = TOLERANCE) -> Array:
+    """Geometric median ``[B, E]`` of ``rows [n, B, E]``, in the rows' dtype.
+
+    Args:
+        rows: floats, finite.
+        steps: most iterations.
+        tolerance: as :data:`TOLERANCE`.
+    """
+    xp = namespace(rows)
+    ordered = arranged(rows)
+    point = in_float64(median_of(ordered))
+    active = xp.arange(rows.shape[1], device=rows.device)
+    for count in range(steps):
+        if count == _ROWS_TRIED_AFTER:
+            active = _without_rows(ordered, point, active)
+        if active.shape[0] == 0:
+            break
+        moved, step, mean = _stepped(ordered[:, active], point[active])
+        point[active] = xp.where((step > 0)[:, None], moved, point[active])
+        active = active[step > tolerance * mean]
+    return within(_or_nearest(ordered, point), rows)
+
+
+def _without_rows(rows: Array, point: Array, active: Array) -> Array:
+    """Set ``point`` where a row is itself the median; the tokens left."""
+    for row in rows:
+        here = in_float64(row[active])
+        _, step, _ = _stepped(rows[:, active], here)
+        found = step == 0
+        point[active[found]] = here[found]
+        active = active[~found]
+    return active
+
+
+def _stepped(rows: Array, point: Array) -> tuple[Array, Array, Array]:
+    """The next points ``[B, E]``, the lengths of the steps and the mean distances ``[B]``."""
+    xp = namespace(rows)
+    distances = xp.sqrt(squared_from(rows, point))
+    here = distances == 0
+    weights = xp.where(here, 0.0, 1.0 / xp.where(here, 1.0, distances))
+    total = added(weights)
+    # Rows infinitely far off (their squares overflow) have no weight.
+    safe = xp.where(total > 0, total, 1.0)
+    aim = xp.zeros_like(point)
+    for row in range(rows.shape[0]):
+        aim = aim + xp.astype(rows[row], xp.float64) * (weights[row] / safe)[:, None]
+    with np.errstate(over="ignore"):
+        length = xp.sqrt(squared_from(aim[None], point)[0])
+    pull = length * total
+    held = added(xp.astype(here, xp.float64))
+    share = xp.where(pull > held, 1.0 - held / xp.where(pull > 0, pull, 1.0), 0.0)
+    moved = point + (aim - point) * share[:, None]
+    return moved, length * share, added(distances) / rows.shape[0]
+
+
+def _or_nearest(rows: Array, point: Array) -> Array:
+    """``point``, or the nearest row where its distances add up to no more."""
+    xp = namespace(rows)
+    distances = xp.sqrt(squared_from(rows, point))
+    nearest = xp.argmin(distances, axis=0)
+    row = in_float64(taken(rows, nearest[None, :])[0])
+    others = added(xp.sqrt(squared_from(rows, row)))
+    return xp.where((others <= added(distances))[:, None], row, point)

@@ -1,0 +1,1 @@
+"""Tests of the gates in Mixture-of-Experts models."""
