@@ -22,6 +22,7 @@ from benchmarks import (
     durable,
     fusion,
     imports,
+    krum,
     machine,
     moe,
     routing,
@@ -55,6 +56,7 @@ def main() -> int:
                     dispatching,
                     tensor,
                     fusion,
+                    krum,
                     moe,
                     imports,
                 )

@@ -76,9 +76,9 @@ def readme_blocks():
 
 
 def test_the_readmes_python_runs(tmp_path):
-    blocks = readme_blocks() if README.exists() else []
-    if not blocks:
-        pytest.skip("the README holds no Python yet")
+    # What needs PyTorch runs among the tests of the gate.
+    blocks = [block for block in readme_blocks() if "quorate.moe" not in block]
+    assert len(blocks) > 3
     for number, block in enumerate(blocks):
         folder = tmp_path / str(number)
         folder.mkdir()
