@@ -1,0 +1,32 @@
+"""Bounds of a council. Beyond them the input is refused, never cut."""
+
+from __future__ import annotations
+
+from typing import Final
+
+MAX_REASON_LENGTH: Final = 2000
+"""Longest reason of a vote, a cancellation or a resolution, in characters."""
+
+MAX_EXPIRY_SECONDS: Final = 10 * 366 * 86_400
+"""Longest time that a proposal may stay open, if it has an expiry."""
+
+MAX_ACTIONS: Final = 256
+"""Most actions that one council registers beside the well-known ones."""
+
+MAX_ACTIVE: Final = 10_000
+"""Most proposals that one council may be allowed to have open at once."""
+
+MAX_WEIGHT_DIGITS: Final = 18
+"""Most decimal digits in numerator and in denominator of one voter's weight."""
+
+MAX_DETAIL_BYTES: Final = 64 << 10
+"""Largest detail of the result of an execution, as canonical JSON."""
+
+MAX_ATTEMPTS: Final = 1000
+"""How often a command is tried again because others wrote to the ledger first."""
+
+MAX_PAUSE_SECONDS: Final = 0.02
+"""Longest pause between two such attempts; its length is drawn."""
+
+MAX_BLOCS: Final = 1000
+"""Most voting blocs reported at once."""
