@@ -88,13 +88,14 @@ RESOLVE = uv pip compile --universal --python-version 3.11 \
 COMPILE = $(RESOLVE) pyproject.toml
 lock: ## resolve the dependencies again (needs uv on PATH)
 	@command -v uv >/dev/null || { echo "make lock needs uv: python3 -m pip install uv" >&2; exit 2; }
-	$(COMPILE) --extra demo --extra build --extra dev -o requirements/dev.lock
+	$(COMPILE) --extra demo --extra build --extra dev --extra insight --extra plots \
+		-o requirements/dev.lock
 	$(COMPILE) --extra demo --extra build -c requirements/dev.lock --no-annotate -o requirements/demo.lock
 	$(COMPILE) -c requirements/dev.lock --no-annotate -o requirements/base.lock
 	$(COMPILE) --extra adapters --extra peers -c requirements/dev.lock --no-annotate \
 		-o requirements/adapters.lock
 	# Without PyTorch and all that it would bring; no package here asks for it.
-	$(COMPILE) --extra build --extra demo --extra dev --extra fast --extra plots \
+	$(COMPILE) --extra build --extra demo --extra dev --extra fast --extra insight --extra plots \
 		--extra transformers -c requirements/dev.lock --no-annotate -o requirements/moe.lock
 	$(RESOLVE) requirements/fusion-peers.in --no-deps --no-annotate -o requirements/fusion-peers.lock
 	# All as in dev.lock but NumPy, of which the peers' own libraries want an older one.
