@@ -17,12 +17,12 @@ settings.load_profile("quorate")
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Where every library is installed on purpose, only a missing GPU may skip a test."""
+    """Where every library is installed on purpose, only a missing CUDA device may skip a test."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if "QUORATE_SKIP_NONE" not in os.environ or reporter is None:
         return
     skipped = [report.longrepr[-1] for report in reporter.stats.get("skipped", ())]
-    wrong = sorted({reason for reason in skipped if "GPU" not in reason})
+    wrong = sorted({reason for reason in skipped if "CUDA" not in reason})
     if wrong:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
         for reason in wrong:
