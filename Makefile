@@ -46,10 +46,12 @@ test: $(DEV) ## run the test suite
 	@$(BIN)/python -m pytest
 
 # Without these libraries the same tests are skipped by `make test`; here none may be.
-test-adapters: $(ADAPTERS) ## test experts behind OpenAI's API, A2A and MCP, with real peers
+test-adapters: $(ADAPTERS) ## test what reaches OpenAI's API, A2A, MCP and webhooks, with real peers
 	@$(BIN)/python -c 'from importlib.metadata import version as v; \
 		print("with", *(f"{name} {v(name)}" for name in "$(CLIENTS)".split()), sep="  ")'
-	@QUORATE_ALL_ADAPTERS=1 $(BIN)/python -m pytest tests/adapters
+	@QUORATE_ALL_ADAPTERS=1 $(BIN)/python -m pytest tests/adapters \
+		tests/council/test_executor_webhooks.py tests/council/test_executor_mcp.py \
+		tests/council/test_executors.py tests/council/test_notify.py
 
 # The same tests as in `make test`, where what needs PyTorch, Transformers or numba is skipped.
 test-moe: $(MOE) ## test fusion, routing and the gate with PyTorch, Transformers and numba

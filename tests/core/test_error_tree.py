@@ -16,6 +16,7 @@ PARENTS = {
     errors.VerificationError: {errors.QuorateError},
     errors.OperationalError: {errors.QuorateError},
     errors.StoreError: {errors.OperationalError},
+    errors.HeadMovedError: {errors.StoreError},
     errors.TransportError: {errors.OperationalError},
     CanonicalError: {errors.UsageError},
 }

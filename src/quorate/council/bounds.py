@@ -30,3 +30,24 @@ MAX_PAUSE_SECONDS: Final = 0.02
 
 MAX_BLOCS: Final = 1000
 """Most voting blocs reported at once."""
+
+MAX_SAID_CHARACTERS: Final = 4096
+"""How much is kept of what an executor or a hook writes on one channel, in characters.
+
+Two channels of it, escaped at their longest, stay within ``MAX_DETAIL_BYTES``.
+"""
+
+MAX_OUTPUT_BYTES: Final = 64 << 10
+"""How much is read of an executor's output or answer; what comes after it is thrown away."""
+
+MAX_HOOKS: Final = 64
+"""Most hooks of one notifier."""
+
+MAX_NOTICE_ATTEMPTS: Final = 100
+"""Most times that one notice may be tried."""
+
+FIRST_BACKOFF_SECONDS: Final = 1
+"""Wait after the first failed try of a notice; it doubles with each."""
+
+LONGEST_BACKOFF_SECONDS: Final = 3600
+"""Longest wait between two tries of a notice."""

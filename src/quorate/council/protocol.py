@@ -113,6 +113,11 @@ class ConsensusProtocol(Gallery):
             )
         return self
 
+    @property
+    def actions(self) -> Mapping[str, bool]:
+        """All actions of the council: normal name -> whether it is critical."""
+        return self._seat.book.constitution()[2]
+
     # -- proposing and voting
 
     def propose(
@@ -141,8 +146,7 @@ class ConsensusProtocol(Gallery):
                 many proposals are open, or this one could never pass. Nothing was sealed.
             MisbehaviourError: the proposer is no voter.
         """
-        for proposal in self._expired():
-            self.tally(proposal.id)
+        self.settle()
         # Its own copy, so that nobody changes the evidence while it is sealed.
         kept = canonical(evidence)
         return self._seat.command(
@@ -262,6 +266,14 @@ class ConsensusProtocol(Gallery):
             UsageError: votes still to come could change it; wait, or cancel by a quorum.
         """
         return self._seat.command(lambda book, at: drafts.closed(book, at, proposal_id), _result)
+
+    def settle(self) -> list[TallyResult]:
+        """Seal the decision on every open proposal whose time is up.
+
+        Returns:
+            What they came to, in the order in which they were proposed.
+        """
+        return [self.tally(proposal.id) for proposal in self._expired()]
 
     # -- executing
 

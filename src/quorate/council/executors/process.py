@@ -1,0 +1,319 @@
+"""A program that carries out orders: the order on its standard input, no shell, a deadline.
+
+Theory of operation. The program leads a session of its own. When its time is up, or this
+process is interrupted, it is killed with all processes of that session; one that has left
+the session by itself is not reached. Once the program has ended, nobody waits for what it
+has left running. If this process is killed, the program goes on without it, and nobody hears
+of its result. Its output is read up to a bound, and what comes after that is read away,
+so that a talkative program neither stops nor fills the memory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, Final
+
+from quorate.core import limits
+from quorate.core.errors import OperationalError, UsageError, UsageTypeError
+from quorate.core.text import shortened
+from quorate.council.bounds import MAX_OUTPUT_BYTES
+from quorate.council.executors.order import (
+    NotExecutedError,
+    Order,
+    Report,
+    check_timeout,
+    read_answer,
+    said,
+)
+from quorate.council.rules.values import Execution, check_id
+
+# Of this process's environment nothing else is handed on: it may hold secrets.
+_INHERITED: Final = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR")
+_CHUNK: Final = 1 << 16
+_POLL_SECONDS: Final = 0.02
+_REAP_SECONDS: Final = 5.0
+
+
+@dataclass(slots=True)
+class Ran:
+    """What came of one run of a program.
+
+    Attributes:
+        code: exit status, negative for the signal that ended it; ``None`` if there is none.
+        why: why there is none: its time was up, or somebody else took it.
+        output: the first ``bounds.MAX_OUTPUT_BYTES`` it wrote to standard output.
+        errors: the last as many that it wrote to standard error.
+        cut: it wrote more than that to standard output.
+    """
+
+    code: int | None = None
+    why: str = ""
+    output: bytearray = field(default_factory=bytearray)
+    errors: bytearray = field(default_factory=bytearray)
+    cut: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A program with its arguments, where it runs, and what it finds in its environment."""
+
+    command: tuple[str, ...]
+    cwd: Path | None
+    env: Mapping[str, str]
+
+    @classmethod
+    def of(
+        cls, command: Iterable[str], cwd: str | Path | None, env: Mapping[str, str] | None
+    ) -> Program:
+        """Check them.
+
+        Raises:
+            UsageTypeError: the command is one text, or something else is of another type.
+            UsageError: no program, or too many arguments.
+        """
+        words = () if isinstance(command, str) else tuple(command)
+        if not words or not all(isinstance(word, str) and "\0" not in word for word in words):
+            raise UsageTypeError(
+                f"the command is {command!r}; give a list of the program and its arguments, "
+                "which no shell reads"
+            )
+        if not words[0] or len(words) > limits.MAX_COMMAND_ARGUMENTS:
+            raise UsageError(
+                f"the command has {len(words)} words, the first of them {words[0]!r}; it is a "
+                f"program and its arguments, at most {limits.MAX_COMMAND_ARGUMENTS} words"
+            )
+        own = {} if env is None else dict(env)
+        for key, value in own.items():
+            if not isinstance(key, str) or not isinstance(value, str) or "\0" in key + value:
+                raise UsageTypeError(f"env has {key!r} = …; give texts")
+        return cls(words, None if cwd is None else Path(cwd), own)
+
+    def environment(self) -> dict[str, str]:
+        """What the program finds: its own variables, and PATH, HOME and the like."""
+        base = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+        return {**base, **self.env}
+
+    def check(self) -> None:
+        """See that the program is there.
+
+        Raises:
+            OperationalError: it is not, or cannot be executed.
+        """
+        name, folder = self.command[0], self.cwd
+        where = folder / name if folder is not None and os.sep in name else name
+        if shutil.which(where, path=self.environment().get("PATH")) is None:
+            raise OperationalError(
+                f"there is no program {name!r} to be executed; nothing was begun, install it or "
+                "give its whole path"
+            )
+        if folder is not None and not folder.is_dir():
+            raise OperationalError(f"there is no folder {str(folder)!r} to run {name!r} in")
+
+    def run(self, given: bytes, timeout: float) -> Ran:
+        """Start it, hand it ``given`` on its standard input, and wait for its end.
+
+        Raises:
+            NotExecutedError: it cannot be started.
+        """
+        deadline = time.monotonic() + timeout
+        try:
+            process = subprocess.Popen(  # noqa: S603 - its owner chose it, and no shell reads it
+                self.command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                cwd=self.cwd,
+                env=self.environment(),
+                bufsize=0,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise NotExecutedError(
+                f"{self.command[0]} cannot be started: {error.strerror}"
+            ) from error
+        ran = Ran(why=f"still running after {timeout:g} s; killed with its session")
+        ended = False
+        try:
+            ended = _attend(process, memoryview(given), ran, deadline)
+        finally:
+            if not ended:
+                _kill(process)
+            for pipe in (process.stdin, process.stdout, process.stderr):
+                _close(pipe)
+        process.wait()
+        return ran
+
+
+class CommandExecutor:
+    """Runs a program for each order, which it finds as JSON on its standard input.
+
+    It has done it if it ends with exit status 0, and has done nothing if it ends with
+    another. It may say otherwise on its standard output, by
+    ``{"outcome": "executed" | "failed" | "unknown", "detail": …}`` and nothing else; where
+    that and the exit status contradict each other, the outcome is unknown. So it is where
+    it was killed, or its time was up.
+
+    Attributes:
+        name: ``command:`` and the program.
+        timeout: seconds until it is killed.
+    """
+
+    def __init__(
+        self,
+        command: Iterable[str],
+        *,
+        timeout: float = 60.0,
+        cwd: str | Path | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        """Prepare; nothing is started yet.
+
+        Args:
+            command: program and arguments; no shell reads them, and nothing is put into them.
+            timeout: seconds, above 0 and up to ``limits.MAX_TIMEOUT_SECONDS``.
+            cwd: folder it runs in; ``None``: that of this process.
+            env: variables set for it besides PATH, HOME and the like; of this process's
+                others it gets none.
+
+        Raises:
+            UsageTypeError: a value is of the wrong type.
+            UsageError: a value is out of its range.
+        """
+        self._program = Program.of(command, cwd, env)
+        self.timeout = check_timeout(timeout, limits.MAX_TIMEOUT_SECONDS)
+        self.name = check_id(f"command:{Path(self._program.command[0]).name}", "the executor")
+
+    def check(self) -> None:
+        """See that the program is there.
+
+        Raises:
+            OperationalError: it is not.
+        """
+        self._program.check()
+
+    def carry_out(self, order: Order) -> Report:
+        """Run the program; see the class for what counts.
+
+        Raises:
+            NotExecutedError: it cannot be started.
+        """
+        ran = self._program.run(order.to_json(), self.timeout)
+        told: dict[str, Any] = {
+            "exit": ran.code,
+            "output": said(bytes(ran.output)),
+            "errors": said(bytes(ran.errors), last=True),
+        }
+        if ran.code is None:
+            told["why"] = ran.why
+            return Report(Execution.UNKNOWN, told)
+        if ran.code < 0:
+            told["why"] = f"killed by signal {-ran.code}"
+            return Report(Execution.UNKNOWN, told)
+        try:
+            stated = None if ran.cut else read_answer(bytes(ran.output))
+        except UsageError as error:
+            return Report(Execution.UNKNOWN, {**told, "why": shortened(str(error))})
+        by_exit = Execution.FAILED if ran.code else Execution.EXECUTED
+        if stated is None:
+            return Report(by_exit, told)
+        if ran.code and stated.outcome is Execution.EXECUTED:
+            told["why"] = f"it says executed, and ended with exit status {ran.code}"
+            return Report(Execution.UNKNOWN, told)
+        return Report(stated.outcome, {"exit": ran.code, "detail": stated.detail})
+
+
+def _attend(process: subprocess.Popen[bytes], left: memoryview, ran: Ran, deadline: float) -> bool:
+    """Feed and read a process until it ends, or until the deadline; whether it ended."""
+    given, output, errors = process.stdin, process.stdout, process.stderr
+    assert given is not None  # noqa: S101 - all three were asked for
+    assert output is not None  # noqa: S101
+    assert errors is not None  # noqa: S101
+    with selectors.DefaultSelector() as selector:
+        for pipe in (given, output, errors):
+            os.set_blocking(pipe.fileno(), False)
+            writes = pipe is given
+            selector.register(pipe, selectors.EVENT_WRITE if writes else selectors.EVENT_READ)
+        while not _has_exited(process, ran):
+            wait = min(_POLL_SECONDS, deadline - time.monotonic())
+            if wait <= 0:
+                return False
+            ready = {key.fileobj for key, _ in selector.select(wait)}
+            if given in ready:
+                left = _write(given, left)
+                if not left:
+                    selector.unregister(given)
+                    _close(given)
+            for each in ready & {output, errors}:
+                if not _read(each, ran, errors=each is errors):
+                    selector.unregister(each)
+    # What it wrote last still stands in the pipes: as much as they hold, and no more, for
+    # what it has left running may write on.
+    for pipe in (output, errors):
+        _read(pipe, ran, errors=pipe is errors)
+    return True
+
+
+def _write(pipe: IO[bytes], left: memoryview) -> memoryview:
+    """Write what goes in; nothing is left once nobody reads."""
+    try:
+        return left[os.write(pipe.fileno(), left[:_CHUNK]) :]
+    except BlockingIOError:
+        return left
+    except OSError:
+        return left[:0]
+
+
+def _read(pipe: Any, ran: Ran, *, errors: bool) -> bool:
+    """Read what is there; False at the end."""
+    try:
+        chunk = os.read(pipe.fileno(), _CHUNK)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    if errors:
+        ran.errors += chunk
+        del ran.errors[:-MAX_OUTPUT_BYTES]
+    else:
+        room = MAX_OUTPUT_BYTES - len(ran.output)
+        ran.output += chunk[:room]
+        ran.cut = ran.cut or len(chunk) > room
+    return bool(chunk)
+
+
+def _has_exited(process: subprocess.Popen[bytes], ran: Ran) -> bool:
+    """Whether it has exited, and how; it is not reaped: its number stays its own."""
+    try:
+        found = os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    # Somebody else reaped it, and has its exit status; subprocess would make a 0 of that.
+    except ChildProcessError:
+        ran.why = "it has ended, and its exit status was lost"
+        return True
+    if found is None:
+        return False
+    exited = found.si_code == os.CLD_EXITED
+    ran.code, ran.why = (found.si_status if exited else -found.si_status), ""
+    return True
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process that nobody has reaped, with its whole session."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(_REAP_SECONDS)
+
+
+def _close(pipe: IO[bytes] | None) -> None:
+    if pipe is not None:
+        with contextlib.suppress(OSError):
+            pipe.close()

@@ -1,0 +1,280 @@
+"""An address that carries out orders: one POST of JSON, never sent twice.
+
+Needs ``pip install "quorate[http]"``. Each request has a connection of its own, so that it
+is known whether one came about: without it nothing was sent, and the order has failed. From
+then on only the answer says what came of it; without one nobody knows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import importlib.util
+import ipaddress
+import json
+import os
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from quorate.core import limits
+from quorate.core.calls import run_blocking
+from quorate.core.errors import OperationalError, UsageError, UsageTypeError
+from quorate.core.text import printable, shortened
+from quorate.council.bounds import MAX_OUTPUT_BYTES
+from quorate.council.executors.order import (
+    Order,
+    Report,
+    check_timeout,
+    read_answer,
+    said,
+)
+from quorate.council.rules.values import Execution, check_id
+
+_OK, _MOVED, _REFUSED, _FAILED = 200, 300, 400, 500
+# By these a server says that it did not serve the request, and could not have.
+_TURNED_AWAY: Final = frozenset({501, 503})
+_CONNECT_SECONDS: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What came of one request.
+
+    Attributes:
+        status: of the answer; ``None`` if none came.
+        body: the first ``bounds.MAX_OUTPUT_BYTES`` of it.
+        cut: there was more.
+        sent: the server may have seen the request.
+        failure: why no answer came, in a line.
+    """
+
+    status: int | None = None
+    body: bytes = b""
+    cut: bool = False
+    sent: bool = True
+    failure: str = ""
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the server says that it took the request."""
+        return self.status is not None and _OK <= self.status < _MOVED
+
+
+class Webhook:
+    """One address that is posted to."""
+
+    def __init__(self, url: str, *, bearer_env: str | None, insecure_http: bool) -> None:
+        """Check the address; nothing is sent yet.
+
+        Raises:
+            UsageTypeError: the url is no text.
+            UsageError: no such address, one that holds a password, plain http to another
+                machine, or no name of an environment variable.
+        """
+        self.host = _checked_host(url, insecure_http=insecure_http)
+        if bearer_env is not None and (
+            not isinstance(bearer_env, str) or not bearer_env.isidentifier()
+        ):
+            # What stands there by mistake may be the secret itself.
+            raise UsageError(
+                "bearer_env is the name of the environment variable that holds the token, such "
+                "as COUNCIL_TOKEN, and not the token"
+            )
+        self._url = url
+        self._variable = bearer_env
+
+    def check(self) -> None:
+        """See that a request could be sent.
+
+        Raises:
+            OperationalError: httpx2 is not installed, or the token's variable is not set.
+        """
+        if importlib.util.find_spec("httpx2") is None:
+            raise OperationalError(
+                'httpx2 is not installed; install it with: pip install "quorate[http]"'
+            )
+        self.token()
+
+    def post(self, body: bytes, key: str, timeout: float) -> Answered:
+        """Send ``body`` once, and read the answer.
+
+        Args:
+            body: JSON.
+            key: goes as ``Idempotency-Key``.
+            timeout: seconds for all of it; at most half of it to connect.
+        """
+        headers = {
+            "accept": "application/json",
+            # Read as it comes: a small compressed answer can unfold to any size.
+            "accept-encoding": "identity",
+            "content-type": "application/json",
+            "idempotency-key": key,
+        }
+        token = self.token()
+        if token is not None:
+            headers["authorization"] = f"Bearer {token}"
+        answered = run_blocking(self._exchange(body, headers, timeout))
+        return answered if token is None else _without(answered, token)
+
+    async def _exchange(self, body: bytes, headers: dict[str, str], seconds: float) -> Answered:
+        library = await asyncio.to_thread(importlib.import_module, "httpx2")
+        tls = await asyncio.to_thread(library.create_ssl_context)
+        connecting = min(_CONNECT_SECONDS, seconds / 2)
+        try:
+            async with (
+                asyncio.timeout(seconds),
+                library.AsyncClient(
+                    verify=tls,
+                    timeout=library.Timeout(None, connect=connecting),
+                    follow_redirects=False,
+                ) as client,
+                client.stream("POST", self._url, content=body, headers=headers) as response,
+            ):
+                found = bytearray()
+                async for chunk in response.aiter_raw():
+                    found += chunk
+                    if len(found) > MAX_OUTPUT_BYTES:
+                        break
+                kept, cut = bytes(found[:MAX_OUTPUT_BYTES]), len(found) > MAX_OUTPUT_BYTES
+                return Answered(response.status_code, kept, cut)
+        except TimeoutError:
+            return Answered(failure=f"no whole answer within {seconds:g} s")
+        except (library.ConnectError, library.ConnectTimeout) as error:
+            return Answered(sent=False, failure=f"no connection to {self.host}: {_line(error)}")
+        except (library.HTTPError, library.InvalidURL) as error:
+            return Answered(failure=f"the connection broke off: {_line(error)}")
+
+    def token(self) -> str | None:
+        """The bearer token; ``None`` where none is declared.
+
+        Raises:
+            OperationalError: its variable is not set, or holds what no header can carry.
+        """
+        if self._variable is None:
+            return None
+        value = os.environ.get(self._variable, "")
+        if not value or not value.isascii() or not value.isprintable() or " " in value:
+            raise OperationalError(
+                f"the environment variable {self._variable} holds no token that a header can "
+                "carry; set it, without a line feed at its end"
+            )
+        return value
+
+
+class WebhookExecutor:
+    """Posts each order as JSON, and reads what came of it.
+
+    The answer is ``{"outcome": "executed" | "failed" | "unknown", "detail": …}`` with a
+    status of 2xx: any other body is unknown, for a page of some proxy says nothing. 4xx, 501
+    and 503 refuse the order, which has failed. Every other status is unknown; redirects are
+    not followed.
+
+    Attributes:
+        name: ``webhook:`` and the host.
+        timeout: seconds until the whole answer is due.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout: float = 30.0,
+        bearer_env: str | None = None,
+        insecure_http: bool = False,
+    ) -> None:
+        """Prepare; nothing is sent yet.
+
+        Args:
+            url: the address: https, or http on this machine.
+            timeout: seconds, above 0 and up to ``limits.MAX_TIMEOUT_SECONDS``.
+            bearer_env: environment variable that holds a bearer token, read for each order.
+            insecure_http: send orders over plain http to another machine, for all on the way
+                to read and to change.
+
+        Raises:
+            UsageTypeError: a value is of the wrong type.
+            UsageError: a value is out of its range.
+        """
+        self._webhook = Webhook(url, bearer_env=bearer_env, insecure_http=insecure_http)
+        self.timeout = check_timeout(timeout, limits.MAX_TIMEOUT_SECONDS)
+        self.name = check_id(f"webhook:{self._webhook.host}"[: limits.MAX_ID_LENGTH], "its name")
+
+    def check(self) -> None:
+        """See that an order could be sent.
+
+        Raises:
+            OperationalError: httpx2 is not installed, or the token's variable is not set.
+        """
+        self._webhook.check()
+
+    def carry_out(self, order: Order) -> Report:
+        """Send the order; see the class for what counts."""
+        answered = self._webhook.post(order.to_json(), order.token, self.timeout)
+        told: dict[str, Any] = {"status": answered.status, "answer": said(answered.body)}
+        if answered.status is None:
+            outcome = Execution.UNKNOWN if answered.sent else Execution.FAILED
+            return Report(outcome, {"why": shortened(answered.failure)})
+        if _REFUSED <= answered.status < _FAILED or answered.status in _TURNED_AWAY:
+            return Report(Execution.FAILED, {**told, "why": "it refused the order"})
+        if not answered.accepted:
+            return Report(Execution.UNKNOWN, {**told, "why": "its status says nothing certain"})
+        try:
+            stated = None if answered.cut else read_answer(answered.body)
+        except UsageError as error:
+            return Report(Execution.UNKNOWN, {**told, "why": shortened(str(error))})
+        if stated is None:
+            return Report(Execution.UNKNOWN, {**told, "why": "its answer names no outcome"})
+        return Report(stated.outcome, {"status": answered.status, "detail": stated.detail})
+
+
+def _checked_host(url: object, *, insecure_http: bool) -> str:
+    if not isinstance(url, str):
+        raise UsageTypeError(f"the url is {url!r}; give text such as https://host/path")
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise UsageError(f"the url cannot be read: {error}") from error
+    if parts.username is not None or parts.password is not None:
+        raise UsageError(
+            "the url holds a name or password; name an environment variable that holds a bearer "
+            "token instead"
+        )
+    if parts.scheme not in {"http", "https"} or not host or not url.isprintable():
+        raise UsageError(f"the url is {url!r}; give one such as https://host/path")
+    if parts.scheme == "http" and not insecure_http and not _is_loopback(host):
+        raise UsageError(
+            f"it would go to {host} over plain http, for all on the way to read and to change; "
+            "use https, or declare insecure_http"
+        )
+    return host if port is None else f"{host}:{port}"
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _without(answered: Answered, token: str) -> Answered:
+    """The answer without the token, should the server have sent it back: it will be sealed."""
+    if holds(answered.body.decode("utf-8", "replace"), token):
+        return Answered(answered.status, b"its answer holds the token; it is not kept")
+    return answered
+
+
+def holds(text: str, token: str) -> bool:
+    """Whether the token is in a text, or in a JSON text however it is spelled there."""
+    try:
+        plain = json.dumps(json.loads(text), ensure_ascii=False)
+    except (ValueError, RecursionError):
+        plain = text
+    return token in text or json.dumps(token)[1:-1] in plain
+
+
+def _line(error: Exception) -> str:
+    return printable(" ".join(str(error).split()) or type(error).__name__)
