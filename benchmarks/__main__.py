@@ -18,6 +18,7 @@ from rich.table import Table
 
 from benchmarks import (
     arbitration,
+    council,
     dispatching,
     durable,
     fusion,
@@ -54,6 +55,7 @@ def main() -> int:
                     arbitration,
                     runoff,
                     dispatching,
+                    council,
                     tensor,
                     fusion,
                     krum,

@@ -13,6 +13,7 @@ import typer
 import quorate
 from quorate.cli import (
     bench,
+    council,
     demo_command,
     explain,
     init,
@@ -79,6 +80,7 @@ app.command("verify")(verify.verify)
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(keys.app, name="keys")
 app.add_typer(bench.app, name="bench")
+app.add_typer(council.app, name="council")
 
 
 def exit_code(error: QuorateError) -> int:

@@ -2,7 +2,8 @@
 
 Two voters share a proposal where both approved or rejected it; abstentions say nothing.
 Agreement alone proves no collusion: honest monitors that see the same facts agree too. So
-every figure comes with the number of shared votes that it rests on.
+every figure comes with the number of shared votes that it rests on; how likely a bloc is by
+chance, :mod:`quorate.council.study` says.
 """
 
 from __future__ import annotations
@@ -109,6 +110,16 @@ def blocs(
     Raises:
         UsageError: an argument out of range, or more than ``bounds.MAX_BLOCS`` blocs.
     """
+    near: dict[str, set[str]] = {voter: set() for voter in voters}
+    for one, other in near_pairs(found, threshold, min_shared):
+        near[one].add(other)
+        near[other].add(one)
+    groups = [group for group in _cliques(near) if len(group) > 1]
+    return [_bloc(group, found) for group in sorted(groups, key=lambda g: (-len(g), g))]
+
+
+def near_pairs(found: Agreements, threshold: Number, min_shared: int) -> list[tuple[str, str]]:
+    """Pairs that agree often enough, on enough shared votes; errors as of :func:`blocs`."""
     least = exact(threshold, "threshold")
     if not 0 < least <= 1:
         raise UsageError(f"threshold is {threshold}; it has to be above 0 and at most 1")
@@ -116,14 +127,11 @@ def blocs(
         raise UsageTypeError(f"min_shared is {min_shared!r}; give a whole number")
     if min_shared < 1:
         raise UsageError(f"min_shared is {min_shared}; give at least 1")
-    near: dict[str, set[str]] = {voter: set() for voter in voters}
-    for (one, other), agreement in found.items():
-        rate = agreement.rate
-        if agreement.shared >= min_shared and rate is not None and rate >= least:
-            near[one].add(other)
-            near[other].add(one)
-    groups = [group for group in _cliques(near) if len(group) > 1]
-    return [_bloc(group, found) for group in sorted(groups, key=lambda g: (-len(g), g))]
+    return [
+        pair
+        for pair, agreement in found.items()
+        if agreement.shared >= min_shared and (agreement.rate or 0) >= least
+    ]
 
 
 def _cliques(near: dict[str, set[str]]) -> list[tuple[str, ...]]:
@@ -135,7 +143,7 @@ def _cliques(near: dict[str, set[str]]) -> list[tuple[str, ...]]:
         if not left and not done:
             found.append(tuple(sorted(chosen)))
             if len(found) > MAX_BLOCS + len(near):
-                raise UsageError(f"more than {MAX_BLOCS} blocs; raise threshold or min_shared")
+                raise too_many()
             continue
         pivot = max(sorted(left | done), key=lambda voter: len(near[voter] & left))
         for voter in sorted(left - near[pivot]):
@@ -149,3 +157,8 @@ def _bloc(group: tuple[str, ...], found: Agreements) -> Bloc:
     pairs = [found[pair] for pair in combinations(group, 2)]
     lowest = min(pair.rate or Fraction(0) for pair in pairs)
     return Bloc(group, min(pair.shared for pair in pairs), float(lowest))
+
+
+def too_many() -> UsageError:
+    """The refusal of more than ``bounds.MAX_BLOCS`` blocs."""
+    return UsageError(f"more than {MAX_BLOCS} blocs; raise threshold or min_shared")
