@@ -102,7 +102,7 @@ lock: ## resolve the dependencies again (needs uv on PATH)
 	$(RESOLVE) requirements/fusion-peers.in --no-deps --no-annotate -o requirements/fusion-peers.lock
 	# All as in dev.lock but NumPy, of which the peers' own libraries want an older one.
 	awk '/^[a-z]/ { other = !/^numpy==/ } other' requirements/dev.lock > requirements/others.tmp
-	$(COMPILE) --extra build --extra bench -c requirements/others.tmp --no-annotate \
+	$(COMPILE) --extra build --extra bench --extra transformers -c requirements/others.tmp --no-annotate \
 		-o requirements/bench.lock; status=$$?; rm -f requirements/others.tmp; exit $$status
 
 clean: ## remove the environment, caches and measurements

@@ -14,7 +14,7 @@ from benchmarks.measure import Aim, Figure, Settings, Spread, Step, rate_of, sid
 from quorate.routing import compiled, route_batch, route_logits
 
 VOTES: Final = "votes of many tokens"
-LOGITS: Final = "logits of many tokens"
+LOGITS: Final = "logits of many tokens, with support, dissent and deviation of each replica"
 TOKENS: Final = 4096
 SHAPES: Final = ((8, 2), (64, 8), (256, 8))
 REPLICAS: Final = (4, 7)
@@ -153,7 +153,6 @@ def _logits(settings: Settings, replicas: int, experts: int, k: int) -> list[Fig
     }
     turns = side_by_side({**ours, **peers}, settings.turns)
     aim = Aim("no slower than one router", ratio=1.0)
-    note = "also tells support, dissent, deviation and broken rows of every replica"
     return [
         turns.compare(
             *(way, peer),
@@ -161,7 +160,6 @@ def _logits(settings: Settings, replicas: int, experts: int, k: int) -> list[Fig
             unit="tokens/s",
             title=f"{title}; {way}",
             aim=aim if peer == ONE and FAST in way else None,
-            note=note,
         )
         for way in ours
         for peer in peers
