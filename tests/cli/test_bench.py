@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +16,7 @@ from quorate.core.errors import OperationalError, UsageError
 from quorate.fusion import robustness
 from quorate.fusion.names import RULES
 from quorate.moe.lab.names import ATTACK_NAMES, MODEL_NAMES, RULE_NAMES
+from quorate.moe.lab.report import Report
 
 
 @pytest.fixture
@@ -144,6 +147,20 @@ def test_the_table_of_fusion_fits_80_columns(quorate, monkeypatch):
     assert [line.split().count("0.638/13.7") for line in lines].count(4) == 1
     assert [line.split().count("5,925/none") for line in lines].count(4) == 1
     assert max(map(len, lines)) <= 90
+
+
+def test_the_tables_of_the_lab_fit_80_columns_too(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    lab = Path(__file__).parents[2] / "docs" / "lab"
+    report = Report.from_dict(json.loads((lab / "moe.json").read_text()))
+    capsys.readouterr()
+    bench._say_moe(report)
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    rows = [line for line in lines if line[:1] == ["minimum_diameter_averaging"]]
+    # Attacks or numbers of liars, none of them broken over two lines.
+    assert {len(row) for row in rows} == {1 + 11, 1 + 5, 1 + 8}
+    whole = re.compile(r"\d+|<1|\d+\.\d%|\d\.\d{3}|NaN")
+    assert [cell for row in rows for cell in row[1:] if not whole.fullmatch(cell)] == []
 
 
 # -- Ctrl-C

@@ -67,6 +67,14 @@ def test_a_little_is_enough_uses_the_papers_z():
     )
 
 
+def test_liars_that_are_a_majority_have_no_paper_and_need_a_z():
+    for f in (3, 5, 9):
+        with pytest.raises(UsageError, match=rf"{f} liars beside 2 honest rows .*; give z"):
+            attacks.a_little_is_enough(HONEST[:2], f)
+        assert attacks.a_little_is_enough(HONEST[:2], f, z=1.5).shape == (f, 4, 3)
+    assert attacks.a_little_is_enough(HONEST[:3], 2).shape == (2, 4, 3)
+
+
 @pytest.mark.parametrize("rule", ["median", "trimmed_mean", "multi_krum"])
 def test_no_other_attack_here_moves_a_rule_farther_than_the_colluding_one(rule):
     honest = np.random.default_rng(4).normal(size=(6, 200, 4))

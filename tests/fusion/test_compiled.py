@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quorate.core.errors import OperationalError, UsageError
-from quorate.fusion import compiled
+from quorate.fusion import compiled, fuse
 from quorate.fusion.rules import coordinate
 from tests.fusion import naive_coordinate as naive
 from tests.fusion.naive_coordinate import bits
@@ -124,9 +124,36 @@ def test_small_arrays_are_left_to_numpy():
 def test_kernels_can_be_prepared():
     numba()
     compiled._kernel.cache_clear()
-    compiled.prepare(compiled.MEDIAN, 4, 1, dtype="float64")
+    compiled.prepare(compiled.MEDIAN, 4, dtype="float64")
     compiled.run(compiled.MEDIAN, 0, np.zeros((4, 5)), fewest=0)
     assert compiled._kernel.cache_info().misses == 1
+
+
+@pytest.mark.parametrize("rule", [compiled.MEDIAN, compiled.TRIMMED])
+def test_no_liar_makes_a_prepared_server_compile(rule, monkeypatch):
+    asked = []
+    monkeypatch.setattr(compiled, "available", lambda: True)
+    monkeypatch.setattr(compiled, "_kernel", lambda *key: asked.append(key))
+    compiled.prepare(rule, 7, 2)
+    compiled.prepare(rule, 18, 5)
+    prepared, asked = asked[:], []
+    assert prepared[:3] == [
+        (rule, 7 - d, 0 if rule == compiled.MEDIAN else 2 - d, "float32") for d in range(3)
+    ]
+    assert [key[1] for key in prepared[3:]] == [16, 15, 14, 13]
+
+
+def test_what_is_left_without_broken_rows_was_prepared(monkeypatch):
+    numba()
+    vectors = (
+        np.random.default_rng(7).normal(size=(7, 3, compiled.FEWEST_VALUES)).astype(np.float32)
+    )
+    vectors[0, 1:, 0], vectors[1, 2, 0] = np.nan, np.inf
+    compiled._kernel.cache_clear()
+    compiled.prepare(compiled.TRIMMED, 7, 2)
+    before = compiled._kernel.cache_info().misses
+    assert fuse(vectors, "trimmed_mean", 2).dropped.tolist() == [2, 1, 0, 0, 0, 0, 0]
+    assert compiled._kernel.cache_info().misses == before == 3
 
 
 @pytest.mark.parametrize(
@@ -135,7 +162,7 @@ def test_kernels_can_be_prepared():
         ("krum", 7, 2, "float32", "no kernel for rule 'krum' on 'float32'; give one of 'median'"),
         (compiled.MEDIAN, 4, 1, "float16", "no kernel for rule 'median' on 'float16'"),
         (compiled.MEDIAN, 1, 0, "float32", "no kernel for n = 1, f = 0"),
-        (compiled.MEDIAN, 17, 0, "float32", "no kernel for n = 17, f = 0; give 2 <= n <= 16"),
+        (compiled.MEDIAN, 17, 0, "float32", r"no kernel for n = 17, f = 0; give 2 <= n <= 16 \+ f"),
         (compiled.TRIMMED, 4, 2, "float32", "no kernel for n = 4, f = 2"),
         (compiled.TRIMMED, 4, -1, "float32", "no kernel for n = 4, f = -1"),
     ],

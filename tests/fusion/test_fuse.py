@@ -163,7 +163,7 @@ def test_known_preconditions():
 @pytest.mark.parametrize(
     ("call", "kind", "words"),
     [
-        (lambda: fuse(np.zeros((4, 2)), "mode"), UsageError, "rule is 'mode'; there is mean"),
+        (lambda: fuse(np.zeros((4, 2)), "mode"), UsageError, "rule is 'mode'; there is median"),
         (lambda: fuse(np.zeros((4, 2)), "x+median"), UsageError, r"nnm\+RULE"),
         (lambda: fuse(np.zeros((4, 2)), "nnm+"), UsageError, "rule is"),
         (lambda: fuse(np.zeros((4, 2)), None), UsageTypeError, "rule is None"),

@@ -1,12 +1,20 @@
 """Replay: what claims a rule is computed again, or not called verified."""
 
+from importlib.metadata import EntryPoint, entry_points
+from types import SimpleNamespace
+
 import pytest
 from ledger_tools import KEY, ORIGIN, ledger_of
 
 from quorate.arbitration import Proposal, WeightedQuorumArbiter
 from quorate.arbitration.sealed import body_of
 from quorate.core.canonical import digest
-from quorate.core.errors import MisbehaviourError, UsageError, VerificationError
+from quorate.core.errors import (
+    MisbehaviourError,
+    OperationalError,
+    UsageError,
+    VerificationError,
+)
 from quorate.ledger import Ledger, Policy, replay
 from quorate.ledger.replay import ReplayContext
 
@@ -64,6 +72,29 @@ def test_so_it_does_with_what_is_really_installed():
         with pytest.raises(VerificationError, match="no installed rule"):
             ledger.verify(replay=True)
     assert {"panel", "decision", "refusal", "routing"} <= replay._functions().keys()
+
+
+def test_a_rule_that_cannot_be_imported_is_told_only_where_it_is_needed(functions):
+    point = EntryPoint("odd", "quorate.nowhere:replay", replay.GROUP)
+    functions["odd"] = replay._Declared(point)
+    functions["sum"] = doubled
+    with ledger_of(1) as ledger:
+        ledger.append("sum", {"rule": "sum/1", "x": 2, "sum": 4})
+        assert ledger.verify(replay=True).replayed == 1
+        ledger.append("odd", {"rule": "odd/1"})
+        with pytest.raises(
+            OperationalError,
+            match=r"kind 'odd' are replayed by quorate\.nowhere:replay.*ModuleNotFoundError.*anew",
+        ):
+            ledger.verify(replay=True)
+        assert ledger.verify().size == 3
+
+
+def test_it_is_named_with_the_package_that_declares_it():
+    installed = {point.name: point for point in entry_points(group=replay.GROUP)}["routing"]
+    broken = SimpleNamespace(name="x", value="x:y", dist=installed.dist, load=None)
+    with pytest.raises(OperationalError, match=r"as quorate \d[\d.]* declares"):
+        replay._Declared(broken).load()
 
 
 @pytest.mark.parametrize("body", [{}, {"norule": 1}, ["rule"], "rule", None, 1])

@@ -81,6 +81,13 @@ def test_what_happened_meanwhile_holds_after_restoring():
         ({"domains": [{}]}, "there are 4"),
         ({"on_sealed": print}, "no ledger"),
         ({"verifier": object()}, "no folder"),
+        ({"verifier": "x", "weights": "folder"}, r"verifier is 'x' \(str\)"),
+        ({"ledger": "x.db"}, r"ledger is 'x.db' \(str\); give an open one: Ledger.open"),
+        ({"rule": "medain"}, "did you mean 'median'. There is median, .* vote, .* mean, which"),
+        ({"rule": "votes"}, "did you mean 'vote'"),
+        ({"rule": "nnm+medain"}, r"did you mean 'nnm\+median'"),
+        ({"rule": "nmm+median"}, "nnm"),
+        ({"rule": 3}, r"rule is 3 \(int\)"),
         ({"weights": [{}] * 4}, "has no 'layers.0.gate.weight'"),
         ({"weights": [{}] * 4, "replicas": 5}, "has no"),
     ],
@@ -90,6 +97,12 @@ def test_what_does_not_fit_is_refused_and_nothing_changes(options, words):
     with pytest.raises(UsageError, match=words):
         harden(model, **options)
     assert type(model.layers[0].gate) is ToyTopKRouter
+
+
+@pytest.mark.parametrize("call", [harden, report, restore, scrub])
+def test_what_is_no_model_is_refused(call):
+    with pytest.raises(UsageTypeError, match=r"model is 'mixtral' \(str\); give the loaded model"):
+        call("mixtral")
 
 
 def test_a_fallback_expert_that_is_no_number_is_refused():
@@ -123,6 +136,13 @@ def test_the_report_says_what_the_bound_rests_on():
     assert found.independence["attributes"]["weights"]["faults"] == 0
     assert found.to_dict()["independence"]["attributes"]["process"]["groups"] == {"this process": 7}
     assert found.last_batch is None
+    assert found.warnings == ()
+    told = found.describe()
+    assert "of 7 replicas each (copies of one gate): for each token 5 must choose the same" in told
+    assert "by process (this process: 7 replicas), of which it bears no faulty process" in told
+    # One quorum, that of the replicas; how errors correlate was never asked for.
+    assert told.count("quorum") == 1
+    assert "unknown" not in told
 
 
 def test_declared_domains_are_counted():
@@ -131,8 +151,26 @@ def test_declared_domains_are_counted():
     assert attributes["vendor"]["groups"] == {"a": 2, "b": 1, "c": 1, "d": 1, "e": 1, "f": 1}
 
 
-def test_a_mean_is_said_to_protect_against_nothing():
-    assert "protects against nothing" in harden(Toy(), rule="mean").describe()
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"rule": "mean"}, "WARNING: a mean protects against nothing"),
+        ({"rule": "nnm+mean"}, "WARNING: a mean protects against nothing"),
+        ({"replicas": 1}, "WARNING: replicas=1 bears no faulty replica"),
+        ({"replicas": 3}, "WARNING: replicas=3 bears no faulty replica"),
+        ({"replicas": 7, "faults": 0}, "WARNING: faults=0 bears no faulty replica"),
+    ],
+)
+def test_what_protects_against_nothing_warns_first_and_promises_nothing(options, words):
+    found = harden(Toy(layers=1), **options)
+    told = found.describe()
+    assert told.startswith(words)
+    assert found.to_dict()["warnings"] == list(found.warnings)
+    assert "protect against faults" not in told
+    assert "1 gate (ToyTopKRouter)" in told
+    if options.get("replicas") == 1:
+        assert "of 1 replica each" in told
+        assert "none may be faulty" in told
 
 
 # -- policies
@@ -155,7 +193,7 @@ def test_refusing_says_who_and_returns_nothing():
     assert caught.value.layers["layers.0.gate"]["without_quorum"] == 0
     assert caught.value.layers["layers.0.gate"]["dropped"] == [0, 12, 0, 0]
     assert caught.value.layers["layers.1.gate"]["dropped"] == [12, 0, 0, 12]
-    assert "replica 3 (0 dissenting, 12 not finite)" in str(caught.value)
+    assert "on 12 tokens replicas 1 and 2, not finite: 0 and 3" in str(caught.value)
 
 
 def test_fallback_sends_tokens_to_the_named_expert_alone():
@@ -230,9 +268,13 @@ def test_counters_name_the_liar_and_measure_it():
     assert seen["refused"] == 0
 
 
-def test_a_replica_that_never_sent_a_number_deviates_without_bound():
+@pytest.mark.parametrize("good", [0, 1])
+def test_a_replica_that_sent_what_is_no_number_deviates_without_bound(good):
     model = Toy(layers=1)
     harden(model)
+    assert report(model)["layers.0.gate"]["deviation"] == [None] * 4
+    for _ in range(good):
+        model(states())
     corrupt([model.layers[0].gate], [1], "nan")
     model(states())
     assert report(model)["layers.0.gate"]["deviation"] == [0.0, math.inf, 0.0, 0.0]
@@ -368,7 +410,7 @@ def test_a_compiled_model_is_as_safe():
             compiled(states())
     assert gate.counters.named == [0, 12, 0, 0]
     # Tokens without a quorum say nothing about how far the honest ones are off.
-    assert [gate.counters.deviation[i] for i in (0, 2, 3)] == [0.0, 0.0, 0.0]
+    assert [gate.counters.deviation[i] for i in (0, 2, 3)] == [0.0, math.inf, 0.0]
 
 
 # -- scrubbing

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from importlib.util import find_spec
+from itertools import combinations
 
 import pytest
 
@@ -18,7 +19,8 @@ from hypothesis import strategies as st
 
 from quorate.core.errors import UsageError
 from quorate.core.quorum import quorum_size, tolerated_faults
-from quorate.moe.kernels import softmax_gate
+from quorate.moe.fusing import median_of_some
+from quorate.moe.kernels import softmax_gate, softmax_gate_torch
 
 VALUES = st.sampled_from([0.0, 1.0, 2.0, -1.5, 3.25, 0.5, float("inf"), float("nan")])
 
@@ -62,8 +64,7 @@ def test_the_pytorch_path_is_as_its_twin(batch):
         fused, chosen, support = twin(rows, k, faults)
         assert found.logits[t].tolist() == fused
         assert bool(found.consensus[t]) == (chosen is not None)
-        if support is not None:
-            assert int(found.support[t]) == support
+        assert int(found.support[t]) == (support or 0)
         assert found.experts[t].tolist() == (chosen or [-1] * k)
         weights = torch.tensor([fused[e] for e in chosen]).softmax(0) if chosen else torch.zeros(k)
         torch.testing.assert_close(found.weights[t], weights)
@@ -102,6 +103,36 @@ def test_one_liar_of_four_is_outvoted_and_two_are_not():
     assert not softmax_gate(rows, 2).consensus.any()
 
 
+def test_where_too_many_are_not_finite_nobody_supports_anything():
+    rows = torch.tensor([[[1.0, 2.0, 3.0]]]).repeat(4, 1, 1)
+    rows[2:] = float("nan")
+    assert softmax_gate_torch(rows, 1, 1).support.tolist() == [0]
+
+
+@pytest.mark.parametrize("liars", list(combinations(range(7), 2)))
+def test_liars_do_not_turn_the_sign_of_a_zero(liars):
+    """By value both zeros are one: the median's bits are those of the honest rows all the same."""
+    for honest in (0.0, -0.0):
+        rows = torch.full((7, 1, 2), honest)
+        rows[:, :, 1] = 1
+        for liar in liars:
+            rows[liar, :, 0] = -honest
+        for found in (
+            softmax_gate_torch(rows, 1, 2).logits,
+            median_of_some(rows, torch.ones(7, 1, dtype=torch.bool)),
+        ):
+            assert bool(torch.signbit(found[0, 0])) == (str(honest) == "-0.0")
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16, torch.float64])
+def test_the_median_orders_as_numbers_do(dtype):
+    generator = torch.Generator().manual_seed(3)
+    rows = torch.randn(5, 40, 6, generator=generator).to(dtype) * 100
+    rows[0, 0, :2] = torch.tensor([torch.finfo(dtype).max, torch.finfo(dtype).min])
+    found = median_of_some(rows, torch.ones(5, 40, dtype=torch.bool))
+    assert torch.equal(found, rows.median(dim=0).values)
+
+
 INTERPRETED = """
 import torch
 from quorate.moe.kernels import _kernel_serves, softmax_gate, softmax_gate_torch
@@ -121,15 +152,17 @@ for name, n, experts, k in (
     rows[-1, 5, 0] = float("inf")
     rows[n // 2, 6] = 60000.0
     rows[: n // 2 + 1, 7] = -float("inf")
+    rows[:, 8] = -0.0 * rows[:, 8].abs()  # both zeros
+    rows[0, 8] = 0.0
     assert _kernel_serves(rows)
     faults = tolerated_faults(n)
     ours, theirs = softmax_gate(rows, k, faults), softmax_gate_torch(rows, k, faults)
     assert ours.logits.dtype == dtype
-    assert torch.equal(ours.logits, theirs.logits), (dtype, n)
+    whole = torch.int32 if name == "float32" else torch.int16
+    assert torch.equal(ours.logits.view(whole), theirs.logits.view(whole)), (dtype, n)
     assert torch.equal(ours.consensus, theirs.consensus), (dtype, n)
     assert torch.equal(ours.experts, theirs.experts), (dtype, n)
-    borne = (~torch.isfinite(rows).all(-1)).sum(0) <= faults
-    assert torch.equal(ours.support[borne], theirs.support[borne]), (dtype, n)
+    assert torch.equal(ours.support, theirs.support), (dtype, n)
     torch.testing.assert_close(ours.weights, theirs.weights)
     compared += int(ours.consensus.sum())
 print("compared", compared)

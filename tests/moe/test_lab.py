@@ -8,6 +8,7 @@ pytest.importorskip("sklearn", reason="needs quorate[moe]")
 
 from quorate.core.errors import UsageError  # noqa: E402
 from quorate.core.quorum import quorum_size  # noqa: E402
+from quorate.moe.lab.asked import too_few  # noqa: E402
 from quorate.moe.lab.attacks import ATTACKS, Scene  # noqa: E402
 from quorate.moe.lab.layers import (  # noqa: E402
     EXPERTS,
@@ -18,7 +19,8 @@ from quorate.moe.lab.layers import (  # noqa: E402
     top_k,
 )
 from quorate.moe.lab.measure import Bench  # noqa: E402
-from quorate.moe.lab.running import RULE_NAMES, _too_few, run_lab, subject_named  # noqa: E402
+from quorate.moe.lab.names import ATTACK_NAMES, MODEL_NAMES, RULE_NAMES  # noqa: E402
+from quorate.moe.lab.running import MODELS, run_lab, subject_named  # noqa: E402
 from quorate.routing.rules_logits import route_logits  # noqa: E402
 
 BY_NAME = {attack.name: attack for attack in ATTACKS}
@@ -53,7 +55,12 @@ def named(attack):
 
 
 def usable(rules, n):
-    return [rule for rule in rules if _too_few(rule, n) is None]
+    return [rule for rule in rules if too_few(rule, n) is None]
+
+
+def test_what_can_be_asked_for_is_what_there_is():
+    assert [attack.name for attack in ATTACKS] == [*ATTACK_NAMES]
+    assert [*MODELS] == [*MODEL_NAMES]
 
 
 # -- the models
@@ -372,7 +379,7 @@ def test_progress_ends_where_it_said_it_would():
         ({"models": ("faces",)}, "'faces' is no model; there is digits, text"),
         ({"models": ()}, "no model is named"),
         ({"attacks": ("shouting",)}, "'shouting' is no attack; there is flipped_bit"),
-        ({"rules": ("dice",)}, "rule is 'dice'; there is mean"),
+        ({"rules": ("dice",)}, "rule is 'dice'; there is mean, vote"),
         ({"rules": ("krum",)}, "krum with 1 liar needs at least 5 replicas; there are 4"),
         ({"sizes": (3,)}, "3 replicas; give 4 to 7"),
         ({"sizes": (8,)}, "8 replicas; give 4 to 7"),

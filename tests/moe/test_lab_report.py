@@ -9,7 +9,8 @@ import pytest
 from quorate.core.errors import UsageError
 from quorate.moe.lab import Report, Series
 from quorate.moe.lab.findings import findings, scored, share
-from quorate.moe.lab.kappa import measured_of, page
+from quorate.moe.lab.kappa import brief_of, measured_of, page
+from quorate.moe.lab.names import ATTACK_NAMES
 from quorate.moe.lab.report import LISTS
 from quorate.moe.lab.tables import markdown
 
@@ -40,7 +41,31 @@ def test_a_changed_number_changes_the_tables(committed):
 def test_the_committed_run_was_a_whole_one(committed):
     assert (committed.quick, set(committed.subjects)) == (False, {"digits", "text"})
     assert committed.sizes() == committed.sizes("apart") == [4, 7]
-    assert len(committed.attacks) == 11
+    assert list(committed.attacks) == [*ATTACK_NAMES]
+
+
+def test_attacks_are_counted_in_one_way(committed):
+    told = markdown(committed)
+    assert f"{len(ATTACK_NAMES) - 1} attacks on replicas; and poisoned_training" in told
+    assert not re.search(r"\b(ten|eleven)\b", (DOCS / "lab.md").read_text())
+
+
+def test_what_the_page_says_of_the_mean_is_what_the_tables_say(committed):
+    for one in committed.where(replicas="copies", rule="mean"):
+        plain = committed.one(subject=one.subject, rule="plain gate", attack=one.attack)
+        for liars in [liars for liars in one.liars if liars <= one.faults]:
+            if one.attack in {"nan", "sign_flip"}:
+                assert one.at("misrouted", liars) == 0
+            if one.attack == "flipped_bit":
+                assert one.at("misrouted", liars) == plain.at("misrouted", 1)
+            if one.attack == "inner_product":
+                assert one.at("misrouted", liars) == 1
+
+
+def test_the_committed_tables_of_rules_say_what_made_them():
+    told = json.loads((LAB / "fusion.json").read_text())
+    assert (told["report"], told["quick"], told["seed"]) == ("quorate bench fusion", False, 0)
+    assert "Made by `quorate bench fusion`, seed 0, with quorate" in page(told)
 
 
 def test_within_the_bound_the_committed_run_lost_no_token_of_copies(committed):
@@ -63,7 +88,7 @@ def test_every_picture_that_the_page_shows_is_there():
     named = re.findall(r"\]\((lab/[^)]+)\)", (DOCS / "lab.md").read_text())
     assert named
     for name in named:
-        assert (DOCS / name).stat().st_size > 0
+        assert (DOCS / name.partition("#")[0]).stat().st_size > 0
 
 
 def test_a_report_is_the_same_after_json(committed):
@@ -154,4 +179,13 @@ def test_scores_are_shown_in_their_unit():
     ],
 )
 def test_a_cell_says_what_was_measured_and_what_is_proven(worst, bound, told):
-    assert measured_of({"worst": worst, "bound": bound}) == told
+    row = {"worst": worst, "bound": bound}
+    assert measured_of(row) == told
+    assert brief_of(row) == told.replace(" of ", "/").replace("no bound", "none")
+
+
+def test_what_has_no_answer_is_told_where_none_is_misrouted():
+    found = findings(report_of("accuracy", series("a", void=1.0)))
+    (told,) = [text for text in found if "one more than is promised" in text]
+    assert "none is misrouted" in told
+    assert "up to 100.0% have no answer that could be served" in told

@@ -1,5 +1,7 @@
 """A sealed entry for each batch, and proofs of single tokens."""
 
+import inspect
+
 import pytest
 
 pytest.importorskip("torch", reason="needs quorate[torch]")
@@ -7,11 +9,12 @@ pytest.importorskip("torch", reason="needs quorate[torch]")
 import torch
 
 from quorate.core.errors import QuorateError, UsageError, VerificationError
+from quorate.core.identity import Ed25519Signer
 from quorate.ledger import Ledger
 from quorate.moe import TokensWithoutQuorum, harden, restore, verify_token
 from quorate.moe.hardening import hardened_gates
 from quorate.moe.sealed import describe, replay
-from tests.moe.models import Toy, corrupt, states
+from tests.moe.models import Toy, ToyTopKRouter, corrupt, states
 
 
 @pytest.fixture
@@ -40,7 +43,9 @@ def test_one_entry_for_each_batch_of_the_model(ledger):
     assert found.last_batch.body == bodies[1]
     assert found.last_batch.receipt.seq == 1
     ledger.verify()
-    assert "Replica 2: 5 dissenting" in describe(first)
+    assert "Replica 2 chose otherwise than the quorum on 5 tokens at layers.1.gate" in describe(
+        first
+    )
 
 
 def test_each_token_is_provable_alone(ledger):
@@ -146,18 +151,31 @@ def test_an_excluded_replica_is_absent_in_the_record(ledger):
     body = found.last_batch.body
     assert [layer["absent"] for layer in body["layers"]] == [[], [3]]
     replay("gating", body)
-    assert "absent at 1 gates" in describe(body)
+    assert "Replica 3 was excluded at layers.1.gate" in describe(body)
 
 
-def test_nothing_is_returned_that_could_not_be_sealed():
-    class Full:
-        def append(self, kind, body):
-            raise QuorateError("the disk is full")
+def test_nothing_is_returned_that_could_not_be_sealed(ledger, monkeypatch):
+    def full(*_, **__):
+        raise QuorateError("the disk is full")
 
     model = Toy()
-    harden(model, ledger=Full())
+    harden(model, ledger=ledger)
+    monkeypatch.setattr(ledger, "append", full)
     with pytest.raises(QuorateError, match="disk is full"):
         model(states())
+
+
+def test_a_ledger_that_cannot_be_written_is_refused_before_the_first_request(tmp_path):
+    url, signer = f"sqlite:///{tmp_path / 'gating.db'}", Ed25519Signer.generate()
+    with Ledger.open(url, signer=signer) as opened:
+        opened.append("note", {})
+    model = Toy()
+    with (
+        Ledger.open(url, verify_with=signer.verifier) as reading,
+        pytest.raises(UsageError, match="opened for reading"),
+    ):
+        harden(model, ledger=reading)
+    assert type(model.layers[0].gate) is ToyTopKRouter
 
 
 def test_batches_are_handed_out_and_restoring_ends_it(ledger):
@@ -189,4 +207,129 @@ def test_a_wrong_figure_that_was_signed_does_not_replay(ledger):
     body = found.last_batch.body
     body["layers"][0]["dissent"] = [0, 0, 0, 0]
     with pytest.raises(VerificationError, match=r"dissent of layers\.0\.gate"):
+        replay("gating", body)
+
+
+# -- batches that end otherwise than they should
+
+
+def _raise(error):
+    def hook(*_):
+        raise error
+
+    return hook
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, TimeoutError])
+def test_an_interrupted_batch_ends_and_gates_called_after_it_are_sealed(ledger, error):
+    model, seen = Toy(), []
+    harden(model, ledger=ledger, on_sealed=seen.append)
+    handle = model.layers[1].register_forward_pre_hook(_raise(error))
+    with pytest.raises(error):
+        model(states(3))
+    handle.remove()
+    for _ in range(3):
+        model.layers[0].gate(states(2))
+    model(states(4))
+    bodies = [batch.body for batch in seen]
+    assert [(body["status"], body["tokens"], len(body["layers"])) for body in bodies] == [
+        ("failed", 3, 1), *[("served", 2, 1)] * 3, ("served", 4, 2),
+    ]  # fmt: skip
+    for body in bodies:
+        replay("gating", body)
+
+
+def test_a_model_called_within_itself_is_two_batches(ledger):
+    model, seen, inner = Toy(), [], []
+    harden(model, ledger=ledger, on_sealed=seen.append)
+
+    def again(*_):
+        if not inner:
+            inner.append(True)
+            model(states(5))
+
+    model.layers[1].register_forward_pre_hook(again)
+    model(states(3))
+    assert [(b.body["status"], b.body["tokens"], len(b.body["layers"])) for b in seen] == [
+        ("served", 5, 2), ("served", 3, 2),
+    ]  # fmt: skip
+
+
+class _Silent(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner = Toy()
+
+    def forward(self, hidden_states):
+        self.out = self.inner(hidden_states)
+
+
+def test_a_model_that_returns_nothing_has_served(ledger):
+    model = _Silent()
+    found = harden(model, ledger=ledger)
+    model(states(3))
+    assert found.last_batch.body["status"] == "served"
+
+
+def test_a_call_without_tokens_is_no_batch(ledger):
+    model = Toy()
+    harden(model, ledger=ledger)
+    assert model(states(0)).shape == (0, 16)
+    assert len(ledger) == 0
+
+
+def test_the_model_is_called_as_before(ledger):
+    class Named(Toy):
+        def forward(self, hidden_states, *, scale=1.0):
+            return super().forward(hidden_states) * scale
+
+    model, plain = Named(), Named()
+    found = harden(model, ledger=ledger)
+    assert list(inspect.signature(model.forward).parameters) == ["hidden_states", "scale"]
+    assert torch.equal(model(states(3), scale=2.0), plain(states(3), scale=2.0))
+    assert found.last_batch.body["tokens"] == 3
+    restore(model)
+    assert "forward" not in vars(model)
+
+
+def test_a_forward_that_was_put_in_its_place_stays(ledger):
+    model = Toy()
+    own = model.forward
+    model.forward = lambda hidden_states: own(hidden_states) + 1
+    placed = model.forward
+    harden(model, ledger=ledger)
+    assert torch.equal(model(states(2)), Toy()(states(2)) + 1)
+    assert len(ledger) == 1
+    # Put around ours afterwards: it stays, and what is inside does nothing more.
+    watched = model.forward
+    model.forward = lambda hidden_states: watched(hidden_states) * 2
+    restore(model)
+    assert torch.equal(model(states(2)), (Toy()(states(2)) + 1) * 2)
+    assert len(ledger) == 1
+    del model.forward
+    model.forward = placed
+    harden(model)
+    restore(model)
+    assert model.forward is placed
+
+
+def test_a_proof_shares_nothing_with_the_batch(ledger):
+    model = Toy()
+    found = harden(model, ledger=ledger)
+    model(states(9))
+    batch = found.last_batch
+    batch.prove(7)["leaf"]["layers"][0]["experts"] = [0, 1, 2]
+    batch.prove(7)["leaf"]["layers"][0]["experts"].append(5)
+    verify_token(batch.prove(7), batch.body)["layers"].clear()
+    replay("gating", batch.body)
+    batch.leaves[0]["layers"][0]["experts"].append(5)
+    replay("gating", batch.body)
+
+
+def test_leaves_of_a_small_batch_cannot_be_taken_away(ledger):
+    model = Toy()
+    found = harden(model, ledger=ledger)
+    model(states(12))
+    body = {**found.last_batch.body, "leaves": None}
+    with pytest.raises(VerificationError, match="has no leaves"):
         replay("gating", body)

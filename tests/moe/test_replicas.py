@@ -1,6 +1,10 @@
 """Replicas on disk: written, read back, and what is found when a file is not as it was."""
 
+import hashlib
 import json
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -10,7 +14,7 @@ pytest.importorskip("safetensors", reason="needs quorate[transformers]")
 import torch
 
 from quorate.core.canonical import canonical
-from quorate.core.errors import OperationalError, UsageError, VerificationError
+from quorate.core.errors import OperationalError, UsageError, UsageTypeError, VerificationError
 from quorate.core.identity import Ed25519Signer
 from quorate.moe import TokensWithoutQuorum, harden, report, save_replicas
 from quorate.moe.digests import tensor_digest
@@ -86,8 +90,15 @@ def test_a_missing_file_is_an_absent_replica(folder):
 
 
 def test_no_file_at_all_that_reads_is_told(folder):
-    (folder / "replica-1.safetensors").write_bytes(b"nothing")
+    file = folder / "replica-1.safetensors"
+    size = len(file.read_bytes())
+    file.write_bytes(b"nothing".ljust(size))
     assert "cannot be read as safetensors" in harden(Toy(), weights=folder).excluded[1]
+    file.write_bytes(b"nothing")
+    assert harden(Toy(), weights=folder).excluded[1] == (
+        f"replica-1.safetensors is not the file of the manifest: it has 7 bytes, and should have "
+        f"{size:,}"
+    )
 
 
 def test_more_unfit_than_may_be_faulty_are_refused(folder):
@@ -136,6 +147,11 @@ def test_a_manifest_signed_by_nobody_or_another_is_refused(folder):
         (lambda m: m.update(replicas=3), "each replica"),
         (lambda m: m["files"][0].update(name="../replica-0.safetensors"), "must be replica-0"),
         (lambda m: m["files"][0].pop("sha256"), "sha256"),
+        (lambda m: m["files"][0].update(size=-1), "size is -1"),
+        (lambda m: m["files"][0].update(size="1"), "size is '1'"),
+        (lambda m: m.update(replicas=0, files=[]), "replicas is 0"),
+        (lambda m: m.update(replicas=65, files=m["files"] * 17), "replicas is 65"),
+        (lambda m: m.update(replicas=True), "replicas is True"),
         (lambda m: m.update(tensors=[]), "each replica"),
     ],
 )
@@ -153,6 +169,123 @@ def test_a_manifest_that_is_no_canonical_json_is_refused(folder):
     (folder / "manifest.json").write_text(content + " ")
     with pytest.raises(VerificationError, match="canonical"):
         harden(Toy(), weights=folder)
+
+
+# -- files made to hurt whoever reads them
+
+
+def _swapped(folder, content, tensors=None):
+    """Replica 2 is other bytes, and the manifest says so."""
+    (folder / "replica-2.safetensors").write_bytes(content)
+    manifest = _manifest(folder)
+    entry = manifest["files"][2]
+    entry.update(size=len(content), sha256=hashlib.sha256(content).hexdigest())
+    entry["tensors"].update(tensors or {})
+    (folder / "manifest.json").write_bytes(canonical(manifest))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [torch.zeros(8, 4), torch.zeros(8, 16, dtype=torch.float64), torch.zeros(8, 16).half()],
+    ids=["shape", "wider", "narrower"],
+)
+def test_a_tensor_that_the_gate_cannot_compute_with_is_unfit(folder, other):
+    from safetensors.torch import load, save
+
+    name = "layers.0.gate.weight"
+    held = load((folder / "replica-2.safetensors").read_bytes())
+    held[name] = other
+    _swapped(folder, save(held), {name: tensor_digest(other)})
+    model = Toy()
+    found = harden(model, weights=folder)
+    assert list(found.excluded) == [2]
+    assert f"{name} is {str(other.dtype).removeprefix('torch.')}" in found.excluded[2]
+    assert "computes with float32 [8, 16]" in found.excluded[2]
+    assert torch.equal(model(states()), Toy()(states()))
+
+
+def test_a_file_of_the_manifest_that_is_no_safetensors_is_unfit(folder):
+    _swapped(folder, b"nothing of the kind")
+    model = Toy()
+    found = harden(model, weights=folder)
+    assert "cannot be read as safetensors" in found.excluded[2]
+    assert torch.equal(model(states()), Toy()(states()))
+
+
+def test_what_is_no_file_is_unfit_and_keeps_nobody_waiting(folder):
+    path = folder / "replica-2.safetensors"
+    for make in (os.mkfifo, Path.mkdir, lambda path: path.symlink_to("/dev/zero")):
+        path.unlink()
+        make(path)
+        assert list(_in_time(folder).excluded) == [2]
+        if path.is_dir():
+            path.rmdir()
+            path.touch()
+
+
+def _in_time(folder, **more):
+    """Harden on a thread that may wait for ever, for half a minute."""
+    with ThreadPoolExecutor(1) as pool:
+        pending = pool.submit(harden, Toy(), weights=folder, **more)
+        try:
+            return pending.result(30)
+        except TimeoutError:
+            # Let go of the thread: a pipe that nobody ever writes to is held open by it.
+            for pipe in folder.iterdir():
+                if pipe.is_fifo():
+                    os.close(os.open(pipe, os.O_WRONLY))
+            raise
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "manifest.sig"])
+def test_a_manifest_that_is_no_file_keeps_nobody_waiting(folder, name):
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    with pytest.raises(OperationalError, match="no regular file"):
+        _in_time(folder, verifier=SIGNER.verifier)
+    (folder / name).unlink()
+    with (folder / name).open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(OperationalError, match="should have at most"):
+        harden(Toy(), weights=folder, verifier=SIGNER.verifier)
+
+
+def test_a_sparse_file_of_another_size_is_not_read(folder):
+    with (folder / "replica-2.safetensors").open("wb") as file:
+        file.truncate(1 << 40)
+    assert "1,099,511,627,776 bytes" in harden(Toy(), weights=folder).excluded[2]
+
+
+def test_a_signature_of_any_bytes_is_no_signature(folder):
+    (folder / "manifest.sig").write_bytes(b"\xff" * 40)
+    with pytest.raises(VerificationError) as caught:
+        harden(Toy(), weights=folder, verifier=SIGNER.verifier)
+    assert caught.value.rule == "signature"
+
+
+def test_a_hardened_model_is_told_apart_from_one_without_routers(tmp_path):
+    model = Toy()
+    harden(model)
+    with pytest.raises(UsageError, match=r"the model is hardened; restore\(model\)"):
+        save_replicas(model, tmp_path / "x")
+
+
+@pytest.mark.parametrize(
+    ("weights", "words"),
+    [
+        (Toy().state_dict(), "one state dict"),
+        (5, "weights is 5"),
+        ((each for each in ()), "list of state dicts"),
+        ([Toy().state_dict(), 3], r"weights\[1\] is a int"),
+    ],
+)
+def test_weights_that_are_no_list_of_state_dicts_are_told(tmp_path, weights, words):
+    for use in (
+        lambda: harden(Toy(), weights=weights),
+        lambda: save_replicas(Toy(), tmp_path / "x", 2, weights=weights),
+    ):
+        with pytest.raises(UsageTypeError, match=words):
+            use()
 
 
 def test_replicas_of_another_model_are_refused(folder):

@@ -25,6 +25,7 @@ from quorate.moe.inclusion import (
 )
 from quorate.moe.policy import Policy
 from quorate.moe.sealed import body_of, describe, replay, seen_quorum
+from quorate.moe.splits import in_words, listed
 
 SALT = bytes(range(32))
 
@@ -109,7 +110,7 @@ def _body(*, policy="fallback", status="served", inline=1024):
     head = {
         "fusion": "median", "replicas": 4, "faults": 1, "quorum": 3,
         "policy": Policy(policy, 2 if policy == "fallback" else None).to_dict(),
-        "weights": ["ab" * 32, "ab" * 32, "cd" * 32, None],
+        "weights": ["ab" * 32, "ab" * 32, "cd" * 32, "ab" * 32],
     }  # fmt: skip
     return body_of(head, layers, leaves, salt=SALT, status=status, inline=inline), leaves
 
@@ -142,9 +143,48 @@ def test_a_quorum_bears_no_more_broken_than_may_be_faulty(others, absent, quorum
 def test_it_is_told_in_words():
     told = describe(_body()[0])
     assert "A batch of 4 tokens through 2 gates, served" in told
-    assert "Tokens without a quorum: 1 at a, 1 at b (policy fallback)" in told
-    assert "Replica 0: 0 dissenting, 2 not finite, absent at 0 gates" in told
-    assert "Replica 3: 0 dissenting, 0 not finite, absent at 1 gates" in told
+    assert "3 of 4 replicas had to choose the same experts for a token" in told
+    assert (
+        "1 of 4 tokens had no quorum at a (on 1 token replicas 1 and 3 against 2, not finite: 0). "
+        "1 of 4 tokens had no quorum at b (on 1 token replicas 1 and 2 against 0, excluded: 3). "
+        "The policy for such tokens: fallback."
+    ) in told
+    assert "Replica 0 sent what is not finite on 2 tokens at a." in told
+    assert "Replica 1 chose otherwise than the quorum on 1 token at a." in told
+    assert "Replica 3 was excluded at b." in told
+    assert "Replica 2" not in told
+
+
+def test_without_leaves_it_says_where_the_choices_are():
+    told = describe(_body(inline=0)[0])
+    assert "1 of 4 tokens had no quorum at a. 1 of 4" in told
+    assert "only in the batch's leaves" in told
+
+
+def test_a_batch_that_went_well_says_so_in_the_singular():
+    leaves = [{"token": 0, "layers": [_seen(0, [0, 1])]}]
+    layer = {
+        "name": "a", "experts": 4, "top_k": 2, "tokens": 1, "without_quorum": 0,
+        "dissent": [0], "dropped": [0], "absent": [],
+    }  # fmt: skip
+    head = {
+        "fusion": "median", "replicas": 1, "faults": 0, "quorum": 1,
+        "policy": Policy("refuse").to_dict(), "weights": ["ab" * 32],
+    }  # fmt: skip
+    body = body_of(head, [layer], leaves, salt=SALT, status="served", inline=9)
+    replay("gating", body)
+    assert describe(body).startswith("A batch of 1 token through 1 gate, served: 1 of 1 replica ")
+    assert describe(body).endswith("Every token had a quorum.")
+
+
+def test_the_ways_of_splitting_are_told_the_commonest_first():
+    found = listed({(0, 1, 0, -1): 2, (0, 0, 2, -2): 5, (0, 1, 2, 2): 1, (-1,) * 4: 1})
+    assert found[0] == {"tokens": 5, "groups": [[0, 1], [2]], "not_finite": [], "absent": [3]}
+    assert in_words(found) == (
+        "on 5 tokens replicas 0 and 1 against 2, excluded: 3; "
+        "on 2 tokens replicas 0 and 2 against 1, not finite: 3; "
+        "on 1 token no replica chose, not finite: 0, 1, 2 and 3; on 1 token otherwise"
+    )
 
 
 def _set(*path):
@@ -360,6 +400,13 @@ for name in ("harden", "restore", "report", "BFTGate", "save_replicas"):
         assert str(error).endswith('pip install "quorate[torch]"'), error
     else:
         raise AssertionError(name)
+for line in ("from quorate.moe import kernels", "from quorate.moe.kernels import softmax_gate"):
+    try:
+        exec(line)
+    except OperationalError as error:
+        assert "quorate.moe.kernels works on PyTorch" in str(error), error
+    else:
+        raise AssertionError(line)
 assert "harden" in dir(quorate.moe)
 try:
     quorate.moe.nothing

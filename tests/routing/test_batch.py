@@ -184,7 +184,7 @@ def test_the_network_sorts_all_zeros_and_ones(count):
         ([[1, 2], [1]], {}, UsageError, r"votes\[1\] has 1"),
         ([], {}, UsageError, "shape"),
         (np.zeros((4, 0), int), {}, UsageError, "no token"),
-        (np.zeros((65, 2), int), {}, UsageError, "65 replicas"),
+        (np.zeros((65, 2), int), {}, UsageError, "65 replicas; give 1 to 64: the first axis"),
         (np.zeros((0, 2), int), {}, UsageError, "0 replicas"),
         (np.zeros(4, int), {}, UsageError, "shape"),
         ([np.zeros((2, 2), int)], {}, UsageError, "shape"),
@@ -192,8 +192,18 @@ def test_the_network_sorts_all_zeros_and_ones(count):
         (np.zeros((4, 2), int), {"experts": True}, UsageTypeError, "experts is True"),
         (np.zeros((4, 2), int), {"experts": 2.0}, UsageTypeError, "experts is 2.0"),
         (np.zeros((4, 2), int), {"faults": 2}, UsageError, "faults is 2"),
+        (np.zeros((4, 2), int), {"faults": np.int64(2)}, UsageError, "faults is 2"),
+        (np.zeros((4, 2), int), {"faults": True}, UsageTypeError, "faults is True"),
+        (np.zeros((4, 2), int), {"faults": 1.0}, UsageTypeError, "faults is 1.0"),
     ],
 )
 def test_what_cannot_be_counted_is_refused(votes, options, kind, words):
     with pytest.raises(kind, match=words):
         route_batch(votes, **options)
+
+
+def test_whole_numbers_of_numpy_are_whole_numbers():
+    votes = np.array([[2, 0], [2, 0], [2, 3], [7, 5]])
+    got = route_batch(votes, experts=np.int32(7), faults=np.uint8(1))
+    assert (got.expert.tolist(), got.void.tolist()) == ([2, -1], [0, 0, 0, 1])
+    assert type(got.faults) is int

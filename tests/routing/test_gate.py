@@ -122,6 +122,39 @@ def test_an_even_load_costs_exactly_one(k, form):
     assert math.isclose(worst, 4.0)
 
 
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.uint64, np.int8])
+def test_chosen_experts_may_be_of_any_width(kind):
+    even = np.full((2, 3), 1 / 3)
+    experts = np.array([[0], [2]])
+    assert load_balancing_loss(even, experts.astype(kind)) == load_balancing_loss(even, experts)
+    with pytest.raises(UsageError, match=r"beyond (0|-1) to 2"):
+        load_balancing_loss(even, np.array([[3], [np.iinfo(kind).max]], dtype=kind))
+
+
+def test_room_beyond_all_tokens_is_no_more_room():
+    scores = np.random.default_rng(1).normal(size=(5, 3))
+    endless, enough = assign(scores, 2, 2**70), assign(scores, 2, 5)
+    assert endless.experts.tolist() == enough.experts.tolist()
+    assert endless.places.tolist() == enough.places.tolist()
+    assert (endless.dropped, endless.capacity) == (0, 2**70)
+
+
+def test_whole_numbers_of_numpy_are_whole_numbers():
+    scores = np.random.default_rng(2).normal(size=(5, 3))
+    assert top_k(scores, np.int64(2))[0].tolist() == top_k(scores, 2)[0].tolist()
+    one = assign(scores, np.uint8(2), np.int32(3))
+    assert one.places.tolist() == assign(scores, 2, 3).places.tolist()
+
+
+def test_the_greatest_floats_raise_no_warning():
+    for kind in KINDS:
+        most = np.finfo(kind).max
+        scores = np.array([[most, -most, -np.inf]], kind)
+        assert softmax(scores).tolist() == [[1, 0, 0]]
+        assert noisy_top_k(scores, np.zeros_like(scores), 2)[1].tolist() == [[1, 0]]
+        assert z_loss(scores) > 0
+
+
 @pytest.mark.parametrize(
     ("call", "kind", "words"),
     [
@@ -138,6 +171,12 @@ def test_an_even_load_costs_exactly_one(k, form):
         (lambda x: noisy_top_k(x, x[:1], 1), UsageError, "one number per logit"),
         (lambda x: noisy_top_k(x, x, 1, spread=-1.0), UsageError, "below 0"),
         (lambda x: noisy_top_k(x, x, 1, spread=np.full(3, np.nan)), UsageError, "below 0"),
+        (lambda x: noisy_top_k(x, x, 1, spread=[1, 1, 1]), UsageTypeError, "spread is"),
+        (lambda x: noisy_top_k(x, x, 1, spread="a"), UsageTypeError, "spread is 'a'"),
+        (lambda x: noisy_top_k(x, x, 1, spread=True), UsageTypeError, "spread is True"),
+        (lambda x: noisy_top_k(x, x, 1, spread=np.ones(2)), UsageError, r"spread has shape \(2,\)"),
+        (lambda x: noisy_top_k(x[:1], x[:1], 1, spread=x[:, :1]), UsageError, "broadcast"),
+        (lambda x: noisy_top_k(x, x, 1, spread=np.ones((1, 2, 3))), UsageError, "broadcast"),
         (lambda x: assign(x[0], 1, 1), UsageError, "tokens, experts"),
         (lambda x: assign(x, 1, 0), UsageError, "capacity is 0"),
         (lambda x: assign(x, 1, 1.5), UsageTypeError, "capacity is 1.5"),

@@ -185,9 +185,41 @@ def test_other_rules_of_fusion_route_too():
         (np.zeros((5, 2, 3)), {"faults": 2}, UsageError, "faults is 2"),
         (np.zeros((4, 2, 3)), {"faults": 2, "rule": "vote"}, UsageError, "faults"),
         (np.zeros((4, 2, 3)), {"rule": "krum"}, UsageError, "5"),
-        (np.zeros((4, 2, 3)), {"rule": "best"}, UsageError, "best"),
+        (np.zeros((4, 2, 3)), {"rule": "best"}, UsageError, "rule is 'best'; there is median, "),
+        (np.zeros((4, 2, 3)), {"rule": "votes"}, UsageError, r"did you mean 'vote'\?"),
+        (np.zeros((4, 2, 3)), {"rule": "medain"}, UsageError, r"'median'\? There .*, vote, nnm"),
+        (np.zeros((4, 2, 3)), {"rule": "+median"}, UsageError, r"rule is '\+median'"),
+        (np.zeros((4, 2, 3)), {"faults": True}, UsageTypeError, "faults is True"),
+        (np.zeros((4, 2, 3)), {"faults": 1.0, "rule": "vote"}, UsageTypeError, "faults is 1.0"),
+        (np.zeros((65, 4, 3)), {}, UsageError, "65 replicas; give 1 to 64: .replicas, tokens"),
+        (np.zeros((65, 4, 3)), {"rule": "vote"}, UsageError, "65 replicas"),
+        (np.zeros((4, 3, 0)), {}, UsageError, "logits has shape"),
     ],
 )
 def test_what_cannot_be_routed_is_refused(rows, options, kind, words):
     with pytest.raises(kind, match=words):
         route_logits(rows, **options)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_whole_numbers_of_numpy_and_most_replicas_are_taken(rule):
+    rows = np.tile(np.random.default_rng(4).normal(size=(3, 5)), (64, 1, 1))
+    got = route_logits(rows, rule=rule, k=np.int64(2), faults=np.uint8(21))
+    assert got.consensus.all()
+    assert got.experts.tolist() == route_logits(rows[:4], rule=rule, k=2).experts.tolist()
+    assert type(got.faults) is int
+
+
+def test_a_rule_goes_by_one_name():
+    rows = np.random.default_rng(5).normal(size=(4, 3, 5))
+    got = route_logits(rows, rule="coordinate_wise_median")
+    assert got.rule == "median"
+    assert got.experts.tolist() == route_logits(rows).experts.tolist()
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_the_greatest_floats_raise_no_warning(rule):
+    for kind in (np.float16, np.float32, np.float64):
+        most = np.finfo(kind).max
+        got = route_logits(np.array([[[most, -most, 0]]] * 4, kind), rule=rule, k=3)
+        assert got.weights.tolist() == [[1, 0, 0]]

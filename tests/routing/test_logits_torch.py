@@ -96,3 +96,20 @@ def test_losses_and_weights_carry_gradients():
     loss = load_balancing_loss(softmax(scores), experts) + z_loss(scores) + weights[:, 0].sum()
     loss.backward()
     assert scores.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("kind", [torch.uint8, torch.int8, torch.int32])
+def test_chosen_experts_may_be_of_any_width(kind):
+    # More experts than the narrowest type counts.
+    even = torch.full((2, 300), 1 / 300)
+    experts = torch.tensor([[0], [2]])
+    assert load_balancing_loss(even, experts.to(kind)) == load_balancing_loss(even, experts)
+
+
+def test_a_spread_is_of_the_logits_kind_and_size():
+    scores = torch.zeros(4, 3)
+    with pytest.raises(TypeError, match="of the logits' kind"):
+        noisy_top_k(scores, scores, 1, spread=np.ones(3))
+    with pytest.raises(ValueError, match="broadcast"):
+        noisy_top_k(scores, scores, 1, spread=torch.ones(2))
+    assert noisy_top_k(scores, scores, 1, spread=torch.ones(4, 1))[0].shape == (4, 1)

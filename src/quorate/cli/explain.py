@@ -16,6 +16,7 @@ from quorate.ledger import Policy, Receipt, read_verifier
 from quorate.ledger.replay import ReplayContext, replay
 
 VERDICTS: Final = ("decision", "refusal")
+_GATING: Final = "gating"
 _COMPUTED: Final = "the verdict was computed again from what is sealed and comes out the same"
 _CHECKED: Final = {
     "decision": _COMPUTED,
@@ -62,12 +63,26 @@ def explain(
             say(line)
     say("")
     signed = f"checks out{by}" if trust is not None else "was not checked (give --key)"
-    say(f"Its signature {signed}; {_CHECKED[receipt.kind]}.")
+    say(f"Its signature {signed}; {_checked(receipt)}.")
+
+
+def _checked(receipt: Receipt) -> str:
+    """What was computed again."""
+    if receipt.kind != _GATING:
+        return _CHECKED[receipt.kind]
+    if receipt.payload["leaves"] is None:
+        return (
+            "its figures fit one another; they were not computed again from its tokens, whose "
+            "choices are not in the entry"
+        )
+    return "its figures were computed again from its tokens and come out the same"
 
 
 def _head(receipt: Receipt) -> str:
     task = receipt.payload.get("task") if isinstance(receipt.payload, dict) else None
     about = f", on task {task['id']!r}" if isinstance(task, dict) and "id" in task else ""
+    if receipt.kind == _GATING and receipt.trace_id is not None:
+        about = f", of trace {receipt.trace_id!r}"
     return (
         f"Entry {receipt.seq}, {receipt.kind}, sealed {receipt.timestamp} by key "
         f"{receipt.signer}{about}."
@@ -76,6 +91,7 @@ def _head(receipt: Receipt) -> str:
 
 def _story(receipt: Receipt) -> str:
     from quorate.arbitration import sealed as arbitration
+    from quorate.moe import sealed as moe
     from quorate.routing import sealed as routing
 
     body: Any = receipt.payload
@@ -85,6 +101,9 @@ def _story(receipt: Receipt) -> str:
     if receipt.kind == "routing":
         routing.replay(receipt.kind, body)
         return routing.describe(body)
+    if receipt.kind == moe.KIND:
+        moe.replay(receipt.kind, body)
+        return moe.describe(body)
     if receipt.kind == "panel":
         replay(receipt.kind, body, ReplayContext(), receipt.seq)
         return _panel(body, receipt.seq)

@@ -12,6 +12,7 @@ integers of the same width that stand in the order of the floats, ``-0.0`` just 
 
 from __future__ import annotations
 
+import operator
 from typing import Any, Final
 
 import numpy as np
@@ -46,12 +47,32 @@ def is_torch(array: Array) -> bool:
     return bool(is_torch_array(array))
 
 
-def as_vectors(vectors: Any, *, at_least: int = 1) -> Array:
+def whole(value: Any, name: str) -> int:
+    """``value`` as an int, where it is a whole number of any library; a bool is none.
+
+    Args:
+        value: a Python int, a NumPy integer, or anything else with an index.
+        name: of the argument, for the message.
+
+    Raises:
+        UsageTypeError: something else.
+    """
+    # Libraries disagree on whether their own bools have an index.
+    if not isinstance(value, bool | np.bool_) and "bool" not in str(getattr(value, "dtype", "")):
+        try:
+            return operator.index(value)
+        except TypeError:
+            pass
+    raise UsageTypeError(f"{name} is {value!r} ({type(value).__name__}); give a whole number")
+
+
+def as_vectors(vectors: Any, *, at_least: int = 1, name: str = "vectors") -> Array:
     """Check what the replicas sent and give it as an array of floats.
 
     Args:
         vectors: ``[n, E]`` or ``[n, ..., E]``; nested lists and integers become float64.
         at_least: fewest replicas that will do.
+        name: of the caller's argument, for messages.
 
     Returns:
         The same array where it holds floats already, never a changed one.
@@ -60,45 +81,52 @@ def as_vectors(vectors: Any, *, at_least: int = 1) -> Array:
         UsageTypeError: not real numbers, or not of one shape.
         UsageError: fewer than two axes, an empty axis, or too few replicas.
     """
-    array = _float_tensor(vectors) if is_torch(vectors) else _float_array(vectors)
+    array = _float_tensor(vectors, name) if is_torch(vectors) else _float_array(vectors, name)
     shape = tuple(array.shape)
     if len(shape) < _FEWEST_AXES:
-        raise UsageError(f"vectors has shape {shape}; it needs at least two axes: {_WHAT}")
+        raise UsageError(f"{name} has shape {shape}; it needs at least two axes: {_WHAT}")
     if 0 in shape:
-        raise UsageError(f"vectors has shape {shape}, where an axis is empty; {_WHAT}")
+        raise UsageError(f"{name} has shape {shape}, where an axis is empty; {_WHAT}")
     if shape[0] < at_least:
         raise UsageError(
-            f"vectors holds {shape[0]} replicas (shape {shape}); give at least {at_least}"
+            f"{name} holds {shape[0]} replicas (shape {shape}); give at least {at_least}"
         )
     return array
 
 
-def _float_array(vectors: Any) -> Array:
-    if isinstance(vectors, np.ma.MaskedArray):
-        raise UsageTypeError(f"vectors is a masked array; fill it first: {_WHAT}")
+def _masked(value: Any) -> bool:
+    """Whether a masked array is in there: read as one array, it would lose its mask."""
+    if isinstance(value, list | tuple):
+        return any(_masked(each) for each in value)
+    return isinstance(value, np.ma.MaskedArray)
+
+
+def _float_array(vectors: Any, name: str) -> Array:
+    if _masked(vectors):
+        raise UsageTypeError(f"{name} is a masked array, or holds one; fill it first: {_WHAT}")
     try:
         array = np.asarray(vectors)
     except (TypeError, ValueError) as error:
-        raise UsageTypeError(f"vectors cannot be read as one array ({error}); {_WHAT}") from error
+        raise UsageTypeError(f"{name} cannot be read as one array ({error}); {_WHAT}") from error
     if array.dtype.kind in "iu":
         return array.astype(np.float64)
     if array.dtype.kind == "f" and array.dtype.itemsize in _KEY_TYPES:
         return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
     raise UsageTypeError(
-        f"vectors holds {array.dtype}; {_WHAT}, of float16, float32, float64 or integers"
+        f"{name} holds {array.dtype}; {_WHAT}, of float16, float32, float64 or integers"
     )
 
 
-def _float_tensor(vectors: Array) -> Array:
-    name = str(vectors.dtype).removeprefix("torch.")
+def _float_tensor(vectors: Array, name: str) -> Array:
+    kind = str(vectors.dtype).removeprefix("torch.")
     if vectors.layout != namespace(vectors).strided:
-        raise UsageTypeError(f"vectors is a tensor of layout {vectors.layout}; make it dense")
-    if name in {"float16", "bfloat16", "float32", "float64"}:
+        raise UsageTypeError(f"{name} is a tensor of layout {vectors.layout}; make it dense")
+    if kind in {"float16", "bfloat16", "float32", "float64"}:
         return vectors
-    if name.removeprefix("u") in {"int8", "int16", "int32", "int64"}:
+    if kind.removeprefix("u") in {"int8", "int16", "int32", "int64"}:
         return vectors.double()
     raise UsageTypeError(
-        f"vectors holds {name}; {_WHAT}, of float16, bfloat16, float32, float64 or integers"
+        f"{name} holds {kind}; {_WHAT}, of float16, bfloat16, float32, float64 or integers"
     )
 
 

@@ -12,7 +12,7 @@ from statistics import NormalDist
 from typing import Any, Final
 
 from quorate.core.errors import UsageError
-from quorate.fusion.arrays import as_vectors, namespace
+from quorate.fusion.arrays import as_vectors, namespace, whole
 from quorate.fusion.fuse import fuse
 
 Array = Any
@@ -39,6 +39,10 @@ def a_little_is_enough(honest: Array, f: int, *, z: float | None = None) -> Arra
 
     ``z`` is the paper's if ``None``, or 1 where there are too few rows for the paper's to be
     above 0.
+
+    Raises:
+        UsageError: ``z`` is ``None`` and the liars are a majority without any honest row on
+            their side, for which the paper has no z.
     """
     rows = _checked(honest, f)
     xp = namespace(rows)
@@ -49,6 +53,11 @@ def a_little_is_enough(honest: Array, f: int, *, z: float | None = None) -> Arra
 
 def _paper_z(honest: int, f: int) -> float:
     supporters = (honest + f) // 2 + 1 - f
+    if supporters < 1:
+        raise UsageError(
+            f"z is None, and {f} liars beside {honest} honest rows are a majority by themselves, "
+            "so no honest row limits how far they may go; give z"
+        )
     share = (honest - supporters) / honest
     return NormalDist().inv_cdf(share) if share > 1 / 2 else 1.0
 
@@ -126,8 +135,8 @@ def _placements(rows: Array, f: int) -> Iterator[Array]:
 
 
 def _checked(honest: Array, f: int) -> Array:
-    rows = as_vectors(honest)
-    if isinstance(f, bool) or not isinstance(f, int) or f < 1:
+    rows = as_vectors(honest, name="honest")
+    if whole(f, "f") < 1:
         raise UsageError(f"f is {f!r}; an attack needs at least one liar")
     return rows
 
@@ -137,7 +146,7 @@ def _mean(rows: Array) -> Array:
 
 
 def _repeated(row: Array, f: int) -> Array:
-    return namespace(row).stack([row] * f)
+    return namespace(row).stack([row] * int(f))
 
 
 def _taken(rows: Array, f: int) -> Array:

@@ -11,7 +11,9 @@ the result has the bits of the NumPy path. Contraction and reordering of float o
 stay off. While it reads, a kernel also notices non-finite values, which is as good as free.
 
 A kernel is compiled on first use for its number of replicas (about a second) and kept as
-long as the process lives; nothing is written to disk. It runs on one core and releases
+long as the process lives; nothing is written to disk. A replica that sends what is not finite
+leaves one replica fewer, which is a kernel of its own: :func:`prepare` makes those too, so
+that no liar chooses when a server compiles. It runs on one core and releases
 the interpreter's lock, so callers may split columns over threads.
 """
 
@@ -48,12 +50,16 @@ def available() -> bool:
 
 
 def prepare(rule: str, n: int, f: int = 0, *, dtype: str = "float32") -> None:
-    """Compile a kernel ahead of its first use.
+    """Compile the kernels of a rule ahead of their first use.
+
+    That is one for n replicas, and one for each number of rows that are left where up to f
+    are not finite: f + 1 in all, a second or more each. There is none for more than
+    ``MAX_REPLICAS`` rows, but fewer may be left.
 
     Args:
         rule: ``median``, ``trimmed_mean`` or ``mean_around_median``.
-        n: replicas, 2 to ``MAX_REPLICAS``.
-        f: liars that the rule allows for, n > 2f; the median needs none.
+        n: replicas, 2 to ``MAX_REPLICAS + f``.
+        f: liars that the rule allows for, n > 2f; of the median's own kernel no part.
         dtype: ``float32`` or ``float64``.
 
     Raises:
@@ -65,15 +71,16 @@ def prepare(rule: str, n: int, f: int = 0, *, dtype: str = "float32") -> None:
             f"no kernel for rule {rule!r} on {dtype!r}; give one of {MEDIAN!r}, {TRIMMED!r} and "
             f"{NEAR!r}, on one of {_TYPES}"
         )
-    if not _FEWEST_REPLICAS <= n <= MAX_REPLICAS or not 0 <= 2 * f < n:
+    if not _FEWEST_REPLICAS <= n <= MAX_REPLICAS + f or not 0 <= 2 * f < n:
         raise UsageError(
-            f"no kernel for n = {n}, f = {f}; give 2 <= n <= {MAX_REPLICAS} and n > 2f"
+            f"no kernel for n = {n}, f = {f}; give 2 <= n <= {MAX_REPLICAS} + f and n > 2f"
         )
     if not available():
         raise OperationalError(
             'compiled kernels need Numba, which is not installed: pip install "quorate[fast]"'
         )
-    _kernel(rule, n, 0 if rule == MEDIAN else f, dtype)
+    for broken in range(max(0, n - MAX_REPLICAS), min(f, n - _FEWEST_REPLICAS) + 1):
+        _kernel(rule, n - broken, 0 if rule == MEDIAN else f - broken, dtype)
 
 
 def run(

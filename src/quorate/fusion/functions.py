@@ -8,7 +8,8 @@ not finite as :func:`quorate.fusion.fuse` does, and raise
 - ``NoQuorum`` where a token has more than f rows that are not finite.
 
 A majority of n - f rows that are equal bit for bit is given back bit for bit by every rule
-but ``mean``.
+but ``mean``. The bound on liars is ``f`` in rules that are computed from it, and ``faults``, by
+keyword alone, where it decides no more than how many broken rows a token bears.
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from quorate.core.errors import UsageError, UsageTypeError
-from quorate.fusion.arrays import as_vectors, finite_rows, namespace
+from quorate.fusion.arrays import as_vectors, finite_rows, is_numpy, is_torch, namespace, whole
 from quorate.fusion.fuse import all_finite, folded, groups, require_finite, robust_aggregate
-from quorate.fusion.names import MDA, check_rule
+from quorate.fusion.names import MDA, check_rule, checked_faults
 from quorate.fusion.rules.clipping import centered_clipping_of
 from quorate.fusion.rules.geometric import STEPS, TOLERANCE, geometric_median_of
 from quorate.fusion.rules.krum import finite_krum_of, krum_of, multi_krum_of
@@ -42,7 +45,8 @@ def trimmed_mean(vectors: Array, f: int) -> Array:
 
     Yin et al., ICML 2018. Each coordinate lies within the honest rows' range, bit for bit.
     """
-    return robust_aggregate(vectors, "trimmed_mean", f)
+    array, liars = _checked(vectors, f, "trimmed_mean")
+    return robust_aggregate(array, "trimmed_mean", liars)
 
 
 def mean_around_median(vectors: Array, f: int) -> Array:
@@ -50,7 +54,8 @@ def mean_around_median(vectors: Array, f: int) -> Array:
 
     Xie, Koyejo and Gupta, *Generalized Byzantine-tolerant SGD*, 2018.
     """
-    return robust_aggregate(vectors, "mean_around_median", f)
+    array, liars = _checked(vectors, f, "mean_around_median")
+    return robust_aggregate(array, "mean_around_median", liars)
 
 
 def minimum_diameter_averaging(vectors: Array, f: int) -> Array:
@@ -59,7 +64,8 @@ def minimum_diameter_averaging(vectors: Array, f: int) -> Array:
     El Mhamdi, Guerraoui and Rouault, ICML 2018. More than
     :data:`quorate.fusion.rules.diameter.MAX_SUBSETS` subsets are refused.
     """
-    return robust_aggregate(vectors, MDA, f)
+    array, liars = _checked(vectors, f, MDA)
+    return robust_aggregate(array, MDA, liars)
 
 
 def krum(vectors: Array, f: int, *, neighbours: int | None = None) -> Array:
@@ -71,12 +77,11 @@ def krum(vectors: Array, f: int, *, neighbours: int | None = None) -> Array:
         neighbours: nearest others that count in a score, 1 to n - 1: n - f - 2 if ``None``
             (Blanchard et al., NeurIPS 2017); n - f - 1 is ByzFL's.
     """
-    array = as_vectors(vectors)
-    check_rule("krum", array.shape[0], _whole(f, "f"))
+    array, liars = _checked(vectors, f, "krum")
     near = None if neighbours is None else _between(neighbours, "neighbours", 1, len(array) - 1)
     fold = folded(
         array,
-        f,
+        liars,
         lambda rows, left: krum_of(rows, left, near),
         "krum",
         at_once=lambda rows, left: finite_krum_of(rows, left, near),
@@ -95,12 +100,14 @@ def multi_krum(
         m: rows averaged, 1 to n - f; n - f if ``None``.
         neighbours: as for :func:`krum`.
     """
-    array = as_vectors(vectors)
-    check_rule("multi_krum", array.shape[0], _whole(f, "f"))
+    array, liars = _checked(vectors, f, "multi_krum")
     near = None if neighbours is None else _between(neighbours, "neighbours", 1, len(array) - 1)
-    kept = None if m is None else _between(m, "m", 1, len(array) - f)
-    fold = folded(array, f, lambda rows, left: multi_krum_of(rows, left, kept, near), "multi_krum")
-    return fold.require_quorum().values
+    kept = None if m is None else _between(m, "m", 1, len(array) - liars)
+
+    def fold(rows: Array, left: int) -> Array:
+        return multi_krum_of(rows, left, kept, near)
+
+    return folded(array, liars, fold, "multi_krum").require_quorum().values
 
 
 def geometric_median(
@@ -168,17 +175,16 @@ def nearest_neighbour_mixing(vectors: Array, f: int) -> Array:
     Allouah et al., *Fixing by Mixing*, AISTATS 2023. Needs n >= 2f + 1. Gives ``[n, ..., E]``;
     a row that was not finite comes out as NaN, so that a rule run next drops it as well.
     """
-    array = as_vectors(vectors)
-    check_rule("nnm+median", array.shape[0], _whole(f, "f"))
+    array, liars = _checked(vectors, f, "nnm+median")
     xp = namespace(array)
     rows = xp.reshape(array, (array.shape[0], -1, array.shape[-1]))
     if all_finite(rows):
-        return xp.reshape(mixed(rows, f), array.shape)
+        return xp.reshape(mixed(rows, liars), array.shape)
     finite = finite_rows(rows)
     result = xp.full_like(rows, xp.nan)
-    for group in groups(rows, finite, f):
+    for group in groups(rows, finite, liars):
         result[group.places, group.tokens[None, :]] = mixed(group.rows, group.faults)
-    require_finite(finite, f)
+    require_finite(finite, liars)
     return xp.reshape(result, array.shape)
 
 
@@ -222,29 +228,40 @@ def bucketing(
     return xp.reshape(result, (result.shape[0], *array.shape[1:]))
 
 
-def _whole(value: Any, name: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise UsageTypeError(f"{name} is {value!r} ({type(value).__name__}); give a whole number")
-    return value
+def _checked(vectors: Any, f: int, rule: str) -> tuple[Array, int]:
+    """What the replicas sent, and how many of them may lie, in the words of these functions."""
+    array = as_vectors(vectors)
+    count = int(array.shape[0])
+    return array, check_rule(rule, count, checked_faults(count, f, "f"))
 
 
 def _between(value: int, name: str, least: int, most: int) -> int:
-    if not least <= _whole(value, name) <= most:
-        raise UsageError(f"{name} is {value}; it lies between {least} and {most} here")
-    return value
+    found = whole(value, name)
+    if not least <= found <= most:
+        raise UsageError(f"{name} is {found}; it lies between {least} and {most} here")
+    return found
 
 
 def _positive(value: float, name: str, *, zero: bool = False) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    numbers = int | float | np.integer | np.floating
+    if isinstance(value, bool) or not isinstance(value, numbers):
         raise UsageTypeError(f"{name} is {value!r} ({type(value).__name__}); give a number")
     if not math.isfinite(value) or value < 0 or (value == 0 and not zero):
-        raise UsageError(f"{name} is {value!r}; give a finite number above 0")
+        least = "of at least 0" if zero else "above 0"
+        raise UsageError(f"{name} is {value!r}; give a finite number {least}")
     return float(value)
 
 
-def _checked_centre(centre: Array, vectors: Array) -> Array:
+def _checked_centre(centre: Any, vectors: Array) -> Array:
     xp = namespace(vectors)
-    array = as_vectors(centre[None])[0] if hasattr(centre, "shape") else as_vectors([centre])[0]
+    plain = not hasattr(centre, "shape")
+    same = plain or is_numpy(centre) if is_numpy(vectors) else is_torch(centre)
+    if not same:
+        raise UsageTypeError(
+            f"centre is a {type(centre).__name__} and vectors a {type(vectors).__name__}; "
+            "give both of one kind"
+        )
+    array = as_vectors(centre[None] if hasattr(centre, "shape") else [centre], name="centre")[0]
     if tuple(array.shape) != tuple(vectors.shape[1:]):
         raise UsageError(
             f"centre has shape {tuple(array.shape)}; the vectors' is {tuple(vectors.shape[1:])}"
@@ -255,7 +272,12 @@ def _checked_centre(centre: Array, vectors: Array) -> Array:
 
 
 def _checked_order(order: Any, count: int) -> list[int]:
-    places = [int(place) for place in order]
+    try:
+        places = [whole(place, "order") for place in order]
+    except TypeError as error:
+        raise UsageTypeError(
+            f"order is {order!r}; give the numbers 0 to {count - 1}, each once"
+        ) from error
     if sorted(places) != list(range(count)):
         raise UsageError(f"order is {places}; it names each of 0 to {count - 1} once")
     return places

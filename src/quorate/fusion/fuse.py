@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from quorate.core.errors import NoQuorum
-from quorate.fusion.arrays import as_vectors, finite_rows, namespace
-from quorate.fusion.names import check_rule, find_rule
+from quorate.fusion.arrays import as_vectors, finite_rows, is_numpy, keys_of, namespace
+from quorate.fusion.names import check_rule, checked_faults, find_rule
 
 Array = Any
 """A NumPy array or a PyTorch tensor."""
@@ -92,7 +92,8 @@ def fuse(vectors: Array, rule: str = "median", faults: int | None = None) -> Fus
 
     Args:
         vectors: ``[n, d]``, one vector of each replica, or ``[n, ..., E]``, one per token;
-            a NumPy array, a PyTorch tensor, or lists (read as float64).
+            a NumPy array, a PyTorch tensor, or lists (read as float64). The first axis counts
+            replicas: tokens in its place would be taken for that many replicas.
         rule: name of the rule, such as ``"median"``, ``"krum"``, ``"nnm+trimmed_mean"``.
         faults: how many replicas may lie, f; ``(n - 1) // 3`` if ``None``.
 
@@ -103,7 +104,15 @@ def fuse(vectors: Array, rule: str = "median", faults: int | None = None) -> Fus
     array = as_vectors(vectors)
     f = check_rule(rule, int(array.shape[0]), faults)
     found = find_rule(rule)
-    return folded(array, f, found.fold, found.name, at_once=found.at_once)
+    return folded(
+        array,
+        f,
+        found.fold,
+        found.name,
+        at_once=found.at_once,
+        # These keep all bits by themselves.
+        zeros=not found.per_coordinate,
+    )
 
 
 def folded(
@@ -114,6 +123,7 @@ def folded(
     *,
     beside: Array | None = None,
     at_once: Callable[[Array, int], Array | None] | None = None,
+    zeros: bool = True,
 ) -> Fusion:
     """Run ``fold`` on the finite rows of each token of ``vectors [n, ..., E]``.
 
@@ -125,6 +135,7 @@ def folded(
         beside: ``[..., E]``, handed to ``fold`` as a third argument, token by token.
         at_once: tries ``fold`` before looking for rows that are not finite; gives ``None``
             where there are some.
+        zeros: see to it that n - f rows equal in every bit give back the signs of their zeros.
     """
     xp = namespace(vectors)
     count, length = int(vectors.shape[0]), int(vectors.shape[-1])
@@ -135,6 +146,7 @@ def folded(
     if values is None and all_finite(rows):
         values = fold(rows, faults, *given)
     if values is not None:
+        values = _with_shared_zeros(values, rows, faults) if zeros else values
         quorum = xp.ones(rows.shape[1], dtype=xp.bool, device=rows.device)
         dropped = xp.zeros(count, dtype=xp.int64, device=rows.device)
     else:
@@ -142,7 +154,10 @@ def folded(
         values = xp.zeros(rows.shape[1:], dtype=rows.dtype, device=rows.device)
         for group in groups(rows, finite, faults):
             some = (array[group.tokens] for array in given)
-            values[group.tokens] = fold(group.rows, group.faults, *some)
+            made = fold(group.rows, group.faults, *some)
+            if zeros:
+                made = _with_shared_zeros(made, group.rows, group.faults)
+            values[group.tokens] = made
         broken = xp.astype(~finite, xp.int64)
         quorum, dropped = xp.sum(broken, axis=0) <= faults, xp.sum(broken, axis=1)
     return Fusion(
@@ -153,6 +168,31 @@ def folded(
         n=count,
         faults=faults,
     )
+
+
+def _with_shared_zeros(values: Array, rows: Array, faults: int) -> Array:
+    """``values [B, E]``; where they equal a row that n - f of ``rows`` share, in all its bits.
+
+    ``-0.0`` equals ``0.0``, so a liar may copy the honest row but for the sign of a zero, and
+    no distance tells which of the two was meant.
+    """
+    xp = namespace(values)
+    (where,) = xp.nonzero(xp.any(values == 0, axis=-1))
+    if not where.shape[0]:
+        return values
+    some, own = rows[:, where], values[where]
+    bits = keys_of(some)
+    count = int(rows.shape[0])
+    # More than half as well: a rule that bears no liar may be asked about more of them.
+    least = max(count - faults, count // 2 + 1)
+    for row in range(min(faults, count - 1) + 1):
+        alike = xp.sum(xp.astype(xp.all(bits == bits[row], axis=-1), xp.int64), axis=0) >= least
+        alike = alike & xp.all(some[row] == own, axis=-1)
+        own = xp.where(alike[:, None], some[row], own)
+    if is_numpy(values):
+        values[where] = own
+        return values
+    return values.index_copy(0, where, own)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -223,7 +263,9 @@ def robust_route(scores: Array, f: int | None = None, method: str = "median") ->
         NoQuorum: some token has more than ``f`` rows that are not finite.
         UsageError: see :func:`fuse`.
     """
-    values = robust_aggregate(scores, method, f)
+    array = as_vectors(scores, name="scores")
+    liars = checked_faults(int(array.shape[0]), f, "f")
+    values = robust_aggregate(array, find_rule(method, argument="method").name, liars)
     xp = namespace(values)
     best = xp.astype(xp.argmax(values, axis=-1), xp.int64)
     return int(best) if values.ndim == 1 else best

@@ -6,7 +6,8 @@ A name is a rule's own (``"krum"``) or a mixing step and a rule (``"nnm+krum"``,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import difflib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import comb
 from types import MappingProxyType
@@ -15,6 +16,7 @@ from typing import Any, Final
 from quorate.core.errors import UsageError, UsageTypeError
 from quorate.core.limits import MAX_REPLICAS
 from quorate.core.quorum import tolerated_faults
+from quorate.fusion.arrays import whole
 from quorate.fusion.rules.clipping import centered_clipping_of
 from quorate.fusion.rules.coordinate import (
     finite_median_of,
@@ -33,6 +35,10 @@ Array = Any
 """A NumPy array or a PyTorch tensor."""
 
 MDA: Final = "minimum_diameter_averaging"
+_MEAN: Final = "mean"
+_MEDIAN: Final = "median"
+_VOTE: Final = "vote"
+"""Rule of routing and of the gate, which count sets of experts; there is nothing to fold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,22 +106,48 @@ BEFORE: Final[Mapping[str, str]] = MappingProxyType(
 )
 """Mixing steps by the names callers may write, to the name they go by."""
 
+FUNCTIONS: Final[Mapping[str, str]] = MappingProxyType({"coordinate_wise_median": _MEDIAN})
+"""Functions of another name than their rule's, to that rule; as rules they are the same."""
 
-def find_rule(name: str) -> Rule:
+
+def find_rule(name: str, *, also: Sequence[str] = (), argument: str = "rule") -> Rule:
     """The rule of that name, with its mixing step if one stands in front.
+
+    Args:
+        name: as callers write it.
+        also: names that the caller takes beside those of fusion, such as ``"vote"``; they are
+            offered in the message, not found.
+        argument: what the caller calls ``name``, for messages.
 
     Raises:
         UsageTypeError: ``name`` is not a string.
-        UsageError: there is no such rule.
+        UsageError: there is no such rule; says which one may be meant, and which there are.
     """
     if not isinstance(name, str):
-        raise UsageTypeError(f"rule is {name!r} ({type(name).__name__}); give a rule's name")
-    before, _, last = name.rpartition("+")
-    rule = RULES.get(last)
-    if rule is None or (before and before not in BEFORE):
-        steps = " or ".join(f"{step}+RULE" for step in ("nnm", "bucketing"))
-        raise UsageError(f"rule is {name!r}; there is {', '.join(RULES)}, and {steps}")
-    return rule if not before else _mixed(BEFORE[before], rule)
+        raise UsageTypeError(f"{argument} is {name!r} ({type(name).__name__}); give a rule's name")
+    before, plus, last = name.rpartition("+")
+    rule = RULES.get(FUNCTIONS.get(last, last))
+    if rule is None or (plus and before not in BEFORE):
+        raise UsageError(f"{argument} is {name!r}; {_meant(name, also)}")
+    return rule if not plus else _mixed(BEFORE[before], rule)
+
+
+def _meant(name: str, also: Sequence[str]) -> str:
+    """Words that help who wrote ``name``, which is no rule."""
+    # Protected rules first: whoever picks from the list is not to pick the one that is not.
+    rules = [*(rule for rule in RULES if rule != _MEAN), *also]
+    step = BEFORE.get(name.removesuffix("+"))
+    if step is not None:
+        return f"that step stands in front of a rule: write {step}+RULE, such as {step}+median"
+    there = (
+        f"there is {', '.join(rules)}, nnm+RULE, bucketing+RULE "
+        f"and {_MEAN}, which protects against nothing"
+    )
+    if name == _VOTE:
+        return f"a vote chooses experts and fuses nothing (use route_logits); {there}"
+    known = [*rules, _MEAN, *FUNCTIONS, *(f"{each}+{rule}" for each in BEFORE for rule in RULES)]
+    near = difflib.get_close_matches(name.lower(), known, n=1)
+    return f"did you mean {near[0]!r}? T{there[1:]}" if near else there
 
 
 def _mixed(before: str, rule: Rule) -> Rule:
@@ -136,13 +168,14 @@ def _mixed(before: str, rule: Rule) -> Rule:
     )
 
 
-def check_rule(rule: str, n: int, faults: int | None = None) -> int:
+def check_rule(rule: str, n: int, faults: int | None = None, *, also: Sequence[str] = ()) -> int:
     """Check that ``rule`` can bear ``faults`` liars among ``n`` replicas.
 
     Args:
         rule: a rule's name, such as ``"median"`` or ``"nnm+krum"``.
         n: replicas, 1 to ``limits.MAX_REPLICAS``.
         faults: how many may lie; ``(n - 1) // 3`` if ``None``.
+        also: see :func:`find_rule`.
 
     Returns:
         The number of liars that is meant.
@@ -151,7 +184,8 @@ def check_rule(rule: str, n: int, faults: int | None = None) -> int:
         UsageTypeError: an argument is of the wrong type.
         UsageError: no such rule, or too few replicas for it; the least n is named.
     """
-    found = find_rule(rule)
+    found = find_rule(rule, also=also)
+    n = whole(n, "n")
     f = checked_faults(n, faults)
     least = found.least(f)
     if n < least:
@@ -176,8 +210,10 @@ def _check_subsets(rule: Rule, n: int, faults: int) -> None:
         )
 
 
-def checked_faults(n: int, faults: int | None) -> int:
+def checked_faults(n: int, faults: int | None, name: str = "faults") -> int:
     """``faults``, or the most that n replicas bear in a quorum where it is ``None``.
+
+    ``name`` is what the caller calls it, for messages.
 
     Raises:
         UsageTypeError: not a whole number.
@@ -186,8 +222,7 @@ def checked_faults(n: int, faults: int | None) -> int:
     most = tolerated_faults(n)
     if faults is None:
         return most
-    if isinstance(faults, bool) or not isinstance(faults, int):
-        raise UsageTypeError(f"faults is {faults!r} ({type(faults).__name__}); give a whole number")
-    if not 0 <= faults < MAX_REPLICAS:
-        raise UsageError(f"faults is {faults}; it lies between 0 and {MAX_REPLICAS - 1}")
-    return faults
+    found = whole(faults, name)
+    if not 0 <= found < MAX_REPLICAS:
+        raise UsageError(f"{name} is {found}; it lies between 0 and {MAX_REPLICAS - 1}")
+    return found

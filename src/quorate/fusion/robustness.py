@@ -7,9 +7,11 @@ outside the condition under which a rule cannot misroute a token, which do misro
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from importlib.metadata import version
 from math import inf, isfinite
 from typing import Any, Final
 
@@ -24,8 +26,11 @@ from quorate.fusion.names import RULES, check_rule, find_rule
 Array = Any
 """A NumPy array or a PyTorch tensor."""
 
+VERSION: Final = 1
 SIZES: Final = ((4, 1), (7, 2), (10, 3), (13, 4))
 """(n, f) of the table."""
+QUICK: Final = SIZES[:2]
+"""(n, f) of a table that has to be there soon."""
 NAMES: Final = (*RULES, "nnm+median", "nnm+trimmed_mean", "nnm+krum", "bucketing+median")
 """Rules of the table."""
 
@@ -74,13 +79,17 @@ class Table:
     Attributes:
         rows: one for each rule and size.
         attacks: names of the attacks, in the order of the columns.
+        seed: of the inputs.
+        quick: whether it was made for the small sizes only.
     """
 
     rows: tuple[Row, ...]
     attacks: tuple[str, ...]
+    seed: int = 0
+    quick: bool = False
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON; infinity is the string ``"inf"``."""
+        """As JSON, with what made it; infinity is the string ``"inf"``."""
         rows = []
         for row in self.rows:
             line = asdict(row) | {"within": row.within}
@@ -88,7 +97,19 @@ class Table:
             line["worst"] = _json(row.worst)
             line["by_attack"] = {name: _json(value) for name, value in row.by_attack.items()}
             rows.append(line)
-        return {"attacks": list(self.attacks), "rows": rows}
+        return {
+            "report": "quorate bench fusion",
+            "version": VERSION,
+            "quick": self.quick,
+            "seed": self.seed,
+            "versions": {
+                "quorate": version("quorate"),
+                "python": platform.python_version(),
+                "numpy": np.__version__,
+            },
+            "attacks": list(self.attacks),
+            "rows": rows,
+        }
 
     def to_markdown(self) -> str:
         """As a table with one line for each rule and one column for each size."""
@@ -138,33 +159,38 @@ def measured_kappa(honest: Array, liars: Array, rule: str) -> Array:
 def table(
     progress: Callable[[int, int], object] | None = None,
     *,
-    sizes: Sequence[tuple[int, int]] = SIZES,
+    sizes: Sequence[tuple[int, int]] | None = None,
+    seed: int = 0,
+    quick: bool = False,
 ) -> Table:
     """Measure every rule against every attack at every size; the same each time.
 
     Args:
         progress: called with what is done and how much there is, after each line.
-        sizes: pairs (n, f).
+        sizes: pairs (n, f); :data:`SIZES`, or where it is to be quick :data:`QUICK`, if ``None``.
+        seed: of the inputs and of the liars' noise.
+        quick: the small sizes only.
     """
     rows: list[Row] = []
-    total = len(NAMES) * len(sizes)
-    for n, f in sizes:
-        honest = _honest(n, f)
+    pairs = (QUICK if quick else SIZES) if sizes is None else sizes
+    total = len(NAMES) * len(pairs)
+    for n, f in pairs:
+        honest = _honest(n, f, seed)
         for name in NAMES:
-            rows.append(_row(name, n, f, honest))
+            rows.append(_row(name, n, f, honest, seed))
             if progress is not None:
                 progress(len(rows), total)
-    return Table(tuple(rows), tuple(_attacks("median", 1)))
+    return Table(tuple(rows), tuple(_attacks("median", 1, seed)), seed, quick)
 
 
-def _row(rule: str, n: int, faults: int, honest: Array) -> Row:
+def _row(rule: str, n: int, faults: int, honest: Array, seed: int) -> Row:
     try:
         check_rule(rule, n, faults)
     except UsageError as error:
         return Row(rule, n, faults, None, "", None, {}, excluded=str(error))
     found = bound(rule, n, faults)
     by_attack = {}
-    for name, attack in _attacks(rule, faults).items():
+    for name, attack in _attacks(rule, faults, seed).items():
         by_attack[name] = float(np.max(measured_kappa(honest, attack(honest, faults), rule)))
     return Row(
         rule=rule,
@@ -177,8 +203,8 @@ def _row(rule: str, n: int, faults: int, honest: Array) -> Row:
     )
 
 
-def _attacks(rule: str, faults: int) -> dict[str, Callable[[Array, int], Array]]:
-    noise = np.random.default_rng(_SEED).normal(size=(faults, _TOKENS, _LENGTH))
+def _attacks(rule: str, faults: int, seed: int) -> dict[str, Callable[[Array, int], Array]]:
+    noise = np.random.default_rng([_SEED, seed]).normal(size=(faults, _TOKENS, _LENGTH))
     return {
         "sign_flip": attacks.sign_flip,
         "inner_product_manipulation": attacks.inner_product_manipulation,
@@ -192,9 +218,9 @@ def _attacks(rule: str, faults: int) -> dict[str, Callable[[Array, int], Array]]
     }
 
 
-def _honest(n: int, faults: int) -> Array:
+def _honest(n: int, faults: int, seed: int) -> Array:
     """Honest rows ``[h, tokens, E]``: a common vector plus noise; some clustered or skewed."""
-    chosen = np.random.default_rng(_SEED + n)
+    chosen = np.random.default_rng([_SEED + n, seed])
     count = n - faults
     common = chosen.normal(size=(_TOKENS, _LENGTH)) * 2
     noise = chosen.normal(size=(count, _TOKENS, _LENGTH))

@@ -14,10 +14,10 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Final, NamedTuple
 
-from quorate.core.errors import VerificationError
+from quorate.core.errors import OperationalError, VerificationError
 from quorate.core.text import counted
 
 GROUP = "quorate.replay"
@@ -228,9 +228,35 @@ def _short(id_: str) -> bytes:
 ReplayFunction = Callable[[str, Any, ReplayContext], None]
 
 
+@dataclass(frozen=True, slots=True)
+class _Declared:
+    """A replay function that some installed package declares, imported when it is needed."""
+
+    point: EntryPoint
+
+    def load(self) -> ReplayFunction:
+        """Import it.
+
+        Raises:
+            OperationalError: it cannot be imported: that is no fault of any record.
+        """
+        package = self.point.dist
+        by = "an installed package" if package is None else f"{package.name} {package.version}"
+        # Importing runs another package's code, which may raise anything.
+        try:
+            function: ReplayFunction = self.point.load()
+        except Exception as error:
+            raise OperationalError(
+                f"entries of the kind {self.point.name!r} are replayed by {self.point.value}, as "
+                f"{by} declares, and that cannot be imported: {type(error).__name__}: {error}; "
+                "install that package anew, or verify without replay"
+            ) from error
+        return function
+
+
 @cache
-def _functions() -> dict[str, ReplayFunction]:
-    return {point.name: point.load() for point in entry_points(group=GROUP)}
+def _functions() -> dict[str, ReplayFunction | _Declared]:
+    return {point.name: _Declared(point) for point in entry_points(group=GROUP)}
 
 
 def replay(kind: str, body: Any, context: ReplayContext, seq: int) -> bool:
@@ -242,6 +268,7 @@ def replay(kind: str, body: Any, context: ReplayContext, seq: int) -> bool:
 
     Raises:
         VerificationError: rule ``replay`` (or ``panel``): the rules give something else.
+        OperationalError: the function that replays this kind cannot be imported.
     """
     function = _functions().get(kind)
     if function is None:
@@ -252,6 +279,8 @@ def replay(kind: str, body: Any, context: ReplayContext, seq: int) -> bool:
                 rule="replay",
             )
         return False
+    if isinstance(function, _Declared):
+        function = function.load()
     context.seq = seq
     try:
         function(kind, body, context)

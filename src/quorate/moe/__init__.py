@@ -11,24 +11,27 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from quorate.core.errors import OperationalError
+from quorate.moe.needs import without_torch
 
 if TYPE_CHECKING:
     from quorate.moe.gate import BFTGate
-    from quorate.moe.hardening import HardenReport, harden, report, restore, scrub
+    from quorate.moe.hardening import harden, report, restore, scrub
     from quorate.moe.inclusion import verify_token
     from quorate.moe.policy import TokensWithoutQuorum
     from quorate.moe.recording import GatingBatch
     from quorate.moe.replicas import save_replicas
+    from quorate.moe.reporting import HardenReport
+    from quorate.moe.tracing import traced
 
 _LIGHT = {
     "TokensWithoutQuorum": "quorate.moe.policy",
+    "traced": "quorate.moe.tracing",
     "verify_token": "quorate.moe.inclusion",
 }
 _HEAVY = {
     "BFTGate": "quorate.moe.gate",
     "GatingBatch": "quorate.moe.recording",
-    "HardenReport": "quorate.moe.hardening",
+    "HardenReport": "quorate.moe.reporting",
     "harden": "quorate.moe.hardening",
     "report": "quorate.moe.hardening",
     "restore": "quorate.moe.hardening",
@@ -46,6 +49,7 @@ __all__ = [
     "restore",
     "save_replicas",
     "scrub",
+    "traced",
     "verify_token",
 ]
 
@@ -55,7 +59,7 @@ def __getattr__(name: str) -> object:
     if home is None:
         raise AttributeError(f"module 'quorate.moe' has no attribute {name!r}")
     if name in _HEAVY and find_spec("torch") is None:
-        raise OperationalError(f'{name} works on PyTorch models; pip install "quorate[torch]"')
+        raise without_torch(name)
     value = getattr(import_module(home), name)
     globals()[name] = value
     return value

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+from quorate.moe.splits import ABSENT, MOST_KINDS, Pattern, listed
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from quorate.moe.fusing import Fused
 
@@ -24,6 +26,7 @@ class BatchCounts:
         dropped: per replica, tokens for which its logits were there but not finite.
         absent: replicas that were excluded, in order.
         named: per replica, tokens on which it stood against n - f bit-equal rows.
+        splits: of the tokens without a quorum, how many split in which way.
     """
 
     tokens: int
@@ -32,6 +35,7 @@ class BatchCounts:
     dropped: tuple[int, ...]
     absent: tuple[int, ...]
     named: tuple[int, ...]
+    splits: Mapping[Pattern, int]
 
     @classmethod
     def of(cls, fused: Fused, absent: Sequence[int]) -> BatchCounts:
@@ -39,7 +43,7 @@ class BatchCounts:
         n, tokens = len(fused.choices), len(fused.quorum)
         if fused.agrees is None or fused.void is None or fused.named is None:
             none = (0,) * n
-            return cls(tokens, 0, none, none, tuple(absent), none)
+            return cls(tokens, 0, none, none, tuple(absent), none, {})
         dissent = (fused.quorum & ~fused.agrees & ~fused.void).sum(dim=1).tolist()
         dropped = fused.void.sum(dim=1).tolist()
         for replica in absent:
@@ -51,10 +55,11 @@ class BatchCounts:
             tuple(dropped),
             tuple(absent),
             tuple(fused.named.sum(dim=1).tolist()),
+            _splits(fused, absent),
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """What an error and a sealed entry tell of it; ``named`` is left to the counters."""
+        """What a sealed entry tells of it; the rest is left to the counters and to errors."""
         return {
             "tokens": self.tokens,
             "without_quorum": self.without_quorum,
@@ -62,6 +67,27 @@ class BatchCounts:
             "dropped": list(self.dropped),
             "absent": list(self.absent),
         }
+
+
+def _splits(fused: Fused, absent: Sequence[int]) -> dict[Pattern, int]:
+    """How many of the tokens without a quorum split in which way."""
+    lacking = ~fused.quorum
+    if fused.choice is None or fused.void is None or not bool(lacking.any()):
+        return {}
+    fallen = fused.choice
+    own = [(fallen if each is None else each)[lacking] for each in fused.choices]
+    finite = ~fused.void[:, lacking]
+    marks = finite.long() - 1  # 0 until it is known whom a replica goes with, else not finite
+    marks[list(absent)] = ABSENT
+    open_ = finite.clone()
+    for i, choice in enumerate(own):
+        for j in range(i, len(own)):
+            alike = (own[j] == choice).all(dim=-1) & open_[j] & finite[i]
+            marks[j][alike] = i
+            open_[j] &= ~alike
+    kinds, tokens = marks.unique(dim=1, return_counts=True)
+    columns = [tuple(column) for column in kinds.T.tolist()]
+    return dict(zip(columns, tokens.tolist(), strict=True))
 
 
 class Counters:
@@ -75,6 +101,8 @@ class Counters:
         dropped: per replica, tokens for which its logits were not finite.
         named: per replica, tokens on which its logits differ from n - f bit-equal ones. Only
             this proves a fault; the others make it a suspect.
+        splits: how many tokens without a quorum split in which way; the first
+            ``MOST_KINDS`` ways are kept.
         excluded: replica -> why it takes no part any more.
     """
 
@@ -86,6 +114,7 @@ class Counters:
         self.dissent = [0] * replicas
         self.dropped = [0] * replicas
         self.named = [0] * replicas
+        self.splits: dict[Pattern, int] = {}
         self.excluded: dict[int, str] = {}
         self._squares = [0.0] * replicas
         self._terms = [0] * replicas
@@ -103,6 +132,10 @@ class Counters:
                 self.named[i] += counts.named[i]
                 self._squares[i] += squares[i][0]
                 self._terms[i] += squares[i][1]
+            for pattern, tokens in counts.splits.items():
+                # Gates trained apart may split in any number of ways: memory is bounded.
+                if pattern in self.splits or len(self.splits) < MOST_KINDS:
+                    self.splits[pattern] = self.splits.get(pattern, 0) + tokens
 
     def __getstate__(self) -> dict[str, Any]:
         """All but the lock, which cannot be copied."""
@@ -114,14 +147,14 @@ class Counters:
         self._lock = Lock()
 
     @property
-    def deviation(self) -> list[float]:
+    def deviation(self) -> list[float | None]:
         """Per replica, root mean square of (its logit - fused).
 
-        Over its finite rows of tokens with a quorum, in units of a logit; infinite where none
-        of its rows counted and some were not finite, 0 before any.
+        Over tokens with a quorum, in units of a logit; infinite once any of its rows was not
+        finite, ``None`` where no row of its counted yet.
         """
         return [
-            math.sqrt(square / terms) if terms else math.inf if dropped else 0.0
+            math.inf if dropped else math.sqrt(square / terms) if terms else None
             for square, terms, dropped in zip(self._squares, self._terms, self.dropped, strict=True)
         ]
 
@@ -143,5 +176,6 @@ class Counters:
             "dropped": list(self.dropped),
             "named": list(self.named),
             "deviation": self.deviation,
+            "splits": listed(self.splits),
             "excluded": dict(self.excluded),
         }

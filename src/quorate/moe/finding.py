@@ -18,6 +18,8 @@ import torch
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
+from quorate.core.errors import UsageTypeError
+
 _CLASS: Final = re.compile(r"(Router|Gate)$")
 _ATTRIBUTES: Final = frozenset({"gate", "router"})
 _PROBES: Final = ((4,), (1, 4))
@@ -77,6 +79,18 @@ class Skipped:
     name: str
     kind: str
     reason: str
+
+
+def check_model(model: object) -> None:
+    """Refuse what is no model.
+
+    Raises:
+        UsageTypeError: it is none.
+    """
+    if not isinstance(model, torch.nn.Module):
+        raise UsageTypeError(
+            f"model is {model!r} ({type(model).__name__}); give the loaded model, a torch.nn.Module"
+        )
 
 
 def find_routers(model: torch.nn.Module) -> tuple[list[Router], list[Skipped]]:
@@ -184,6 +198,12 @@ def _read(
     name: str, module: torch.nn.Module, weight_name: str, calls: _Watching, out: Any
 ) -> Router | str:
     weight = dict(module.named_parameters())[weight_name]
+    if not calls.seen:
+        return (
+            f"its forward makes no linear call with its {weight_name} {tuple(weight.shape)}: "
+            "write functional.linear(x, weight) or use an nn.Linear, where it now has "
+            "x @ weight.T, say"
+        )
     if len(calls.seen) != 1:
         return f"its forward makes {len(calls.seen)} linear calls of shape {tuple(weight.shape)}"
     used, bias = calls.seen[0]

@@ -196,7 +196,10 @@ def median_of_some(rows: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
     Returns:
         [T, E], in the rows' dtype, within the chosen rows' range.
     """
-    ordered = torch.where(chosen[..., None], rows, float("inf")).sort(dim=0).values
+    # By their bits: -0.0 and 0.0 are equal to a sort of floats, so that it would be left to
+    # it which of the two stands in the middle.
+    kept = torch.where(chosen[..., None], rows, float("inf"))
+    ordered = _turned(_turned(_bits(kept)).sort(dim=0).values).view(rows.dtype)
     count = chosen.sum(dim=0)
 
     def at(place: torch.Tensor) -> torch.Tensor:
@@ -205,7 +208,13 @@ def median_of_some(rows: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
 
     low, high = at((count - 1).clamp(min=0) // 2), at(count // 2)
     middle = torch.where(low == high, low, low * 0.5 + high * 0.5)
-    return torch.minimum(torch.maximum(middle, low), high)
+    middle = torch.where(middle < low, low, middle)
+    return torch.where(middle > high, high, middle)
+
+
+def _turned(bits: torch.Tensor) -> torch.Tensor:
+    """Bits of floats as integers in the same order, -0.0 before 0.0; and back again."""
+    return torch.where(bits < 0, bits ^ torch.iinfo(bits.dtype).max, bits)
 
 
 def _own(

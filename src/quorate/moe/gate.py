@@ -11,6 +11,7 @@ biases and group limits are thus the model's own code on the fused logits.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from quorate.moe.recording import Recorder
 
 _PARTS = ("weight", "bias")
+_PLAIN = (bool, int, float, str)
 
 Answer = Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None], torch.Tensor]
 """Stands for ``F.linear(input, weight, bias)``."""
@@ -48,7 +50,9 @@ class GateState:
         recorder: counts batches, and seals them where there is a ledger.
         counters: what it has seen.
         expected: per replica, digests of its tensors: part -> 64 hex digits.
-        shared: digests of the router's other tensors, which all replicas share.
+        shared: digests of the router's other tensors and its plain attributes, which all
+            replicas share.
+        unused: digests of the router's own weights, which are given back on restoring.
     """
 
     router: Router
@@ -61,6 +65,7 @@ class GateState:
     counters: Counters
     expected: list[dict[str, str]] = field(default_factory=list)
     shared: dict[str, str] = field(default_factory=dict)
+    unused: dict[str, str] = field(default_factory=dict)
     passes: int = 0
 
 
@@ -110,6 +115,7 @@ class BFTGate(torch.nn.Module):
         """
         state = self._bft
         self._scrub_when_due()
+        self._exclude_misshapen()
         with state.recorder.batch():
             # Another thread may exclude one meanwhile; this batch is without those of now.
             absent = sorted(state.counters.excluded)
@@ -140,6 +146,12 @@ class BFTGate(torch.nn.Module):
             return logits
 
         out = self._own_forward(answer, args, kwargs)
+        state = self._bft
+        if out[2].shape[-1] != state.router.top_k:
+            raise OperationalError(
+                f"{state.name} chose {out[2].shape[-1]} experts for each token; when it was "
+                f"hardened it chose {state.router.top_k}: an attribute of it has changed"
+            )
         return kept[0], out
 
     def _own_forward(
@@ -225,13 +237,23 @@ class BFTGate(torch.nn.Module):
         """How rows are fused here."""
         return self._bft.rules
 
+    def extra_repr(self) -> str:
+        """What ``print(model)`` tells of it, after what the router's own class tells."""
+        state, rules = self._bft, self._bft.rules
+        own = super().extra_repr()
+        told = (
+            f"replicas={state.replicas}, faults={rules.faults}, quorum={rules.quorum}, "
+            f"rule={rules.name!r}, on_no_quorum={state.policy.name!r}"
+        )
+        return f"{own}, {told}" if own else told
+
     def released(self) -> torch.nn.Module:
         """The router that this gate stands for, with what happened to the gate meanwhile."""
         module = self._bft.router.module
         for name, value in self.__dict__.items():
             if name in {"_parameters", "_buffers"}:
                 own = module.__dict__[name]
-                own.update({key: value[key] for key in own})
+                own.update({key: value[key] for key in own if key in value})
             elif name not in {"_bft", "_non_persistent_buffers_set"}:
                 module.__dict__[name] = value
         return module
@@ -252,7 +274,7 @@ class BFTGate(torch.nn.Module):
         return {
             part: self._tensor(replica, part)
             for part in _PARTS
-            if _buffer(replica, part) in self._buffers
+            if self._buffers.get(_buffer(replica, part)) is not None
         }
 
     def weight_digests(self) -> list[str | None]:
@@ -264,6 +286,7 @@ class BFTGate(torch.nn.Module):
         state = self._bft
         state.expected = [self._measured(replica) for replica in range(state.replicas)]
         state.shared = self._shared()
+        state.unused = self._digests_of_unused(self)
 
     def _measured(self, replica: int) -> dict[str, str]:
         return {p: tensor_digest(v) for p, v in self.replica_tensors(replica).items()}
@@ -273,11 +296,40 @@ class BFTGate(torch.nn.Module):
         router = self._bft.router
         unused = {router.weight_name, router.bias_name}
         own = dict(self.named_parameters()) | dict(self.named_buffers())
-        return {
+        tensors = {
             name: tensor_digest(values)
             for name, values in own.items()
             if name not in unused and not name.startswith(_PREFIX)
         }
+        # Numbers such as top_k score as well; ``training`` and what begins with _ are PyTorch's.
+        numbers = {
+            name: f"{type(value).__name__} {value!r}"
+            for name, value in self.__dict__.items()
+            if type(value) in _PLAIN and name != "training" and not name.startswith("_")
+        }
+        return {**numbers, **tensors}
+
+    def _digests_of_unused(self, module: torch.nn.Module) -> dict[str, str]:
+        """Digests of a router's own weights, which are not computed with while it is hardened."""
+        router = self._bft.router
+        own = dict(module.named_parameters())
+        names = [name for name in (router.weight_name, router.bias_name) if name in own]
+        return {name: tensor_digest(own[name]) for name in names if name is not None}
+
+    def changed_unused(self) -> list[str]:
+        """Names of the router's own weights that are not as they were when it was hardened."""
+        now = self._digests_of_unused(self._bft.router.module)
+        return [name for name, each in now.items() if self._bft.unused.get(name) != each]
+
+    def _exclude_misshapen(self) -> None:
+        """Exclude replicas whose tensors are gone or of another shape: they cannot compute."""
+        state = self._bft
+        shapes = {"weight": state.router.shape, "bias": state.router.shape[:1]}
+        for replica, expected in enumerate(state.expected):
+            for part in expected:
+                values = self._buffers.get(_buffer(replica, part))
+                if values is None or tuple(values.shape) != shapes[part]:
+                    state.counters.excluded.setdefault(replica, f"its {part} changed in memory")
 
     def _scrub_when_due(self) -> None:
         state = self._bft
@@ -300,11 +352,12 @@ class BFTGate(torch.nn.Module):
             if replica in state.counters.excluded:
                 continue
             now = self._measured(replica)
-            changed = [part for part in expected if now[part] != expected[part]]
+            changed = [part for part in expected if now.get(part) != expected[part]]
             if changed:
                 state.counters.excluded[replica] = f"its {' and '.join(changed)} changed in memory"
                 found.append(replica)
-        changed = [name for name, each in self._shared().items() if state.shared.get(name) != each]
+        shared = self._shared()
+        changed = [name for name, each in state.shared.items() if shared.get(name) != each]
         if changed:
             state.passes = -1  # the next pass is again one that scrubs
             raise OperationalError(
@@ -318,12 +371,28 @@ class BFTGate(torch.nn.Module):
     def _apply(self, fn: Any, recurse: bool = True) -> Any:  # noqa: FBT001, FBT002 - PyTorch's own signature
         """Move or cast: checked before, since a cast hides what changed."""
         self.scrub()
+        altered = self.changed_unused()
         before = [values.dtype for values in self._buffers.values() if values is not None]
         moved = super()._apply(fn, recurse)
         after = [values.dtype for values in self._buffers.values() if values is not None]
         if before != after:
             self._rebase()
+            self._bft.unused.update(dict.fromkeys(altered, ""))  # no digest: it stays changed
         return moved
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """With tensors and counters of its own."""
+        made: Self = object.__new__(type(self))
+        memo[id(self)] = made
+        made.__dict__.update(deepcopy(self.__dict__, memo))
+        return made
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Refuse: its class is made at run time, and a file cannot say whose gates these are."""
+        raise UsageError(
+            f"{self._bft.name} is hardened, which cannot be pickled; restore(model), save it, "
+            "then harden again"
+        )
 
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         """Refuse: the replicas would keep the weights they had."""

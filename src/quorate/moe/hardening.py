@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import torch
 
 from quorate.core import independence
-from quorate.core.errors import UsageError
+from quorate.core.errors import OperationalError, UsageError, UsageTypeError
 from quorate.core.identity import Verifier
 from quorate.core.quorum import Quorum
 from quorate.fusion import check_rule
 from quorate.ledger import Ledger
 from quorate.moe.counters import Counters
 from quorate.moe.digests import replica_digest
-from quorate.moe.finding import Router, Skipped, find_routers
-from quorate.moe.fusing import MEAN, VOTE, Rules
+from quorate.moe.finding import Router, Skipped, check_model, find_routers
+from quorate.moe.fusing import VOTE, Rules
 from quorate.moe.gate import BFTGate, GateState
 from quorate.moe.policy import FALLBACK, REFUSE, SHARED_ONLY, Policy
 from quorate.moe.recording import GatingBatch, Recorder, attach
@@ -26,11 +26,13 @@ from quorate.moe.replicas import (
     ReplicaSet,
     check_present,
     check_replicas,
+    check_weights,
     copies,
     given,
     load_replicas,
     tensor_names,
 )
+from quorate.moe.reporting import APART, COPIES, GateReport, HardenReport
 
 SCRUB_EVERY: Final = 256
 """Forward passes of a gate between two checks of its weights, unless told otherwise."""
@@ -38,111 +40,7 @@ SCRUB_EVERY: Final = 256
 INLINE_DECISIONS: Final = 1024
 """Most decisions (tokens times gates) of a batch whose leaves stand in its sealed body."""
 
-COPIES: Final = (
-    "copies of one gate protect against faults in a replica (memory, file, computation), not "
-    "against a poisoned training: what one copy learned, all learned"
-)
-APART: Final = (
-    "gates trained apart protect against f of them being faulty or poisoned, as far as their "
-    "data and training fail independently; where honest gates disagree, tokens find no quorum"
-)
-ONE_PROCESS: Final = (
-    "all replicas, their fusion and the experts run in one process: whoever controls it "
-    "controls the model"
-)
-
 _HANDLE: Final = "_quorate_moe"
-
-
-@dataclass(frozen=True)
-class GateReport:
-    """One router that was replaced.
-
-    Attributes:
-        name: where it is in the model.
-        kind: the router's class.
-        experts: number of experts.
-        top_k: experts that a token is sent to.
-        copies: whether the replicas' weights are bit-equal.
-    """
-
-    name: str
-    kind: str
-    experts: int
-    top_k: int
-    copies: bool
-
-
-@dataclass(frozen=True)
-class HardenReport:
-    """What :func:`harden` did, and what the result rests on.
-
-    Attributes:
-        replicas: n.
-        faults: f, how many of them may be anything.
-        quorum: how many have to choose the same experts for a token.
-        rule: how logits are fused.
-        policy: what becomes of tokens without a quorum.
-        gates: the routers replaced, in order.
-        skipped: what looked like a router but was left alone, and why.
-        excluded: replica -> why its weights were not taken.
-        source: where the weights came from.
-        assumption: what the fault bound assumes of the weights.
-        independence: as :func:`quorate.core.independence.report` gives it.
-    """
-
-    replicas: int
-    faults: int
-    quorum: int
-    rule: str
-    policy: Policy
-    gates: tuple[GateReport, ...]
-    skipped: tuple[Skipped, ...]
-    excluded: Mapping[int, str]
-    source: str
-    assumption: str
-    independence: Mapping[str, Any] = field(repr=False)
-    _recorder: Recorder = field(repr=False)
-
-    @property
-    def last_batch(self) -> GatingBatch | None:
-        """The batch sealed last; ``None`` before the first, or without a ledger."""
-        return self._recorder.last
-
-    def describe(self) -> str:
-        """Say in a few lines what was done and what it is worth."""
-        kinds = ", ".join(sorted({gate.kind for gate in self.gates}))
-        protection = "" if self.rule != MEAN else " (a mean protects against nothing)"
-        lines = [
-            (
-                f"{len(self.gates)} gates ({kinds}) of {self.replicas} replicas each "
-                f"({self.source}): {self.quorum} must choose the same experts, up to "
-                f"{self.faults} may be faulty."
-            ),
-            f"Fused by {self.rule}{protection}; tokens without a quorum: {self.policy.name}.",
-            f"Assumed: {self.assumption}.",
-            f"Also: {ONE_PROCESS}.",
-            f"Failure domains: {independence.describe(self.independence)}.",
-        ]
-        lines += [f"Excluded: replica {i}, {why}." for i, why in sorted(self.excluded.items())]
-        lines += [f"Left alone: {s.name} ({s.kind}), {s.reason}." for s in self.skipped]
-        return "\n".join(lines)
-
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON."""
-        return {
-            "replicas": self.replicas,
-            "faults": self.faults,
-            "quorum": self.quorum,
-            "rule": self.rule,
-            "policy": self.policy.to_dict(),
-            "gates": [dict(vars(gate)) for gate in self.gates],
-            "skipped": [{"name": s.name, "kind": s.kind, "reason": s.reason} for s in self.skipped],
-            "excluded": {str(i): why for i, why in sorted(self.excluded.items())},
-            "source": self.source,
-            "assumption": self.assumption,
-            "independence": dict(self.independence),
-        }
 
 
 def harden(  # noqa: PLR0913 - each is one decision of the operator's, all but the first by name
@@ -178,7 +76,8 @@ def harden(  # noqa: PLR0913 - each is one decision of the operator's, all but t
             of its weights and the process are added.
         scrub_every: forward passes of a gate between two checks of all weights against their
             digests; ``None`` for never.
-        ledger: seals one entry of kind ``gating`` for each batch.
+        ledger: seals one entry of kind ``gating`` for each batch, with the trace id of
+            :func:`quorate.moe.traced` where the call stands in one.
         inline_decisions: a batch of at most so many tokens times gates is sealed with all its
             leaves, and can be computed again from the entry alone.
         on_sealed: called with each sealed batch, on the thread of the forward pass.
@@ -187,28 +86,36 @@ def harden(  # noqa: PLR0913 - each is one decision of the operator's, all but t
         What was swapped, the fault bound, and what it assumes.
 
     Raises:
+        UsageTypeError: an argument is of another type than above; nothing was changed.
         UsageError: an argument does not fit the model; nothing was changed.
         VerificationError: the folder's manifest does not hold, or more replicas of it are unfit
             than may be faulty; nothing was changed.
         OperationalError: the folder cannot be read.
     """
+    check_model(model)
     if _HANDLE in model.__dict__ or any(isinstance(m, BFTGate) for m in model.modules()):
         raise UsageError("the model is hardened already; restore(model) first")
     _check_numbers(scrub_every, inline_decisions)
+    _check_sealing(ledger, on_sealed)
     routers, skipped = find_routers(model)
     if not routers:
         told = "; ".join(f"{s.name} ({s.kind}): {s.reason}" for s in skipped)
-        raise UsageError(f"no router was found in {type(model).__name__}; looked at: {told or '-'}")
+        raise UsageError(
+            f"no router was found in {type(model).__name__}; looked at: {told or '-'}. A router is "
+            "named gate or router, or its class ends so; it makes its logits by one call of "
+            "torch.nn.functional.linear (or an nn.Linear of its own) and returns (logits, scores, "
+            "chosen experts)"
+        )
     found = _replica_set(routers, replicas, weights, verifier)
     n = len(found.tensors)
     quorum = Quorum(n, faults)
     if rule != VOTE:
-        check_rule(rule, n, quorum.faults)
+        check_rule(rule, n, quorum.faults, also=(VOTE,))
     policy = Policy(on_no_quorum, fallback_expert)
     _check_policy(model, routers, policy)
     _check_domains(domains, n)
     check_present(found, quorum.faults)
-    recorder = _recorder(ledger, inline_decisions, on_sealed)
+    recorder = Recorder(ledger, inline=inline_decisions, on_sealed=on_sealed)
     gates = [
         _gate(router, found, rule, quorum, policy, scrub_every, recorder) for router in routers
     ]
@@ -220,8 +127,24 @@ def harden(  # noqa: PLR0913 - each is one decision of the operator's, all but t
     recorder.weights = lambda: _digests(gates)
     for router, gate in zip(routers, gates, strict=True):
         _swap(model, router.module, gate)
-    model.__dict__[_HANDLE] = attach(model, recorder)
+    model.__dict__[_HANDLE] = [*attach(model, recorder), *_guarded(model)]
     return _report(routers, gates, skipped, found, quorum, policy, domains, recorder)
+
+
+def _guarded(model: torch.nn.Module) -> list[Any]:
+    """Let no loading begin: the gates themselves are reached when half of it is done."""
+    around = [
+        module
+        for module in model.modules()
+        if not isinstance(module, BFTGate) and any(isinstance(m, BFTGate) for m in module.modules())
+    ]
+    return [module.register_load_state_dict_pre_hook(_refuse_loading) for module in around]
+
+
+def _refuse_loading(module: torch.nn.Module, *_: object) -> None:
+    raise UsageError(
+        f"{type(module).__name__} is hardened; restore(model), load the weights, then harden again"
+    )
 
 
 def _check_numbers(scrub_every: object, inline_decisions: object) -> None:
@@ -242,11 +165,17 @@ def _replica_set(
 ) -> ReplicaSet:
     if verifier is not None and not isinstance(weights, str | Path):
         raise UsageError("a verifier was given, but weights is no folder with a signed manifest")
+    if verifier is not None and not hasattr(verifier, "verify"):
+        raise UsageTypeError(
+            f"verifier is {verifier!r} ({type(verifier).__name__}); give a public key, as "
+            "quorate.ledger.read_verifier reads it"
+        )
     if weights is None:
         return copies(routers, check_replicas(4 if replicas is None else replicas))
     if isinstance(weights, str | Path):
         found = load_replicas(routers, weights, verifier)
     else:
+        check_weights(weights)
         check_replicas(len(weights))
         found = given(routers, weights)
     if replicas is not None and replicas != len(found.tensors):
@@ -282,16 +211,32 @@ def _has_shared(model: torch.nn.Module, name: str) -> bool:
 
 
 def _check_domains(domains: Sequence[Mapping[str, str]] | None, n: int) -> None:
+    told = domains is None or (
+        isinstance(domains, Sequence)
+        and all(isinstance(each, Mapping) for each in domains)
+        and all(isinstance(text, str) for each in domains for item in each.items() for text in item)
+    )
+    if not told:
+        raise UsageTypeError(
+            f'domains is {domains!r}; give a list with one mapping per replica, {{"vendor": "x"}}'
+        )
     if domains is not None and len(domains) != n:
         raise UsageError(f"domains tells of {len(domains)} replicas; there are {n}")
 
 
-def _recorder(
-    ledger: Ledger | None, inline: int, on_sealed: Callable[[GatingBatch], object] | None
-) -> Recorder:
+def _check_sealing(ledger: object, on_sealed: object) -> None:
+    """Refuse now what would fail at the first request."""
+    if ledger is not None and not isinstance(ledger, Ledger):
+        raise UsageTypeError(
+            f"ledger is {ledger!r} ({type(ledger).__name__}); give an open one: "
+            'Ledger.open("sqlite:///gating.db", signer=signer)'
+        )
+    if ledger is not None:
+        ledger.append_all([])  # nothing; says so where it was opened for reading only
     if ledger is None and on_sealed is not None:
         raise UsageError("on_sealed was given, but no ledger that would seal anything")
-    return Recorder(ledger, inline=inline, on_sealed=on_sealed)
+    if on_sealed is not None and not callable(on_sealed):
+        raise UsageTypeError(f"on_sealed is {on_sealed!r}; give a function of one GatingBatch")
 
 
 def _gate(
@@ -321,8 +266,11 @@ def _gate(
         counters=counters,
     )
     gate = BFTGate(state, tensors)
-    present = set(gate.weight_digests()) - {None}
-    state.rules = Rules(rule, quorum.faults, quorum.size, copies=len(present) == 1)
+    # As many as are surely honest hold the same bits: up to f others are not what they are
+    # copies of, which is no reason to stop naming them.
+    held = Counter(each for each in gate.weight_digests() if each is not None)
+    alike = max(held.values(), default=0) >= quorum.n - quorum.faults
+    state.rules = Rules(rule, quorum.faults, quorum.size, copies=alike)
     return gate
 
 
@@ -388,6 +336,7 @@ def hardened_gates(model: torch.nn.Module) -> dict[str, BFTGate]:
     Raises:
         UsageError: the model is not hardened.
     """
+    check_model(model)
     gates = {name: m for name, m in model.named_modules() if isinstance(m, BFTGate)}
     if not gates:
         raise UsageError(f"{type(model).__name__} is not hardened; call harden(model) first")
@@ -401,14 +350,23 @@ def restore(model: torch.nn.Module) -> None:
 
     Raises:
         UsageError: the model is not hardened, or it was hardened as a part of another one.
+        OperationalError: a router's own weights, which were not used meanwhile, changed in
+            memory. The model is restored all the same.
     """
     gates = hardened_gates(model)
     if _HANDLE not in model.__dict__:
         raise UsageError("restore the very module that was hardened, not a part of it")
-    for hook in model.__dict__.pop(_HANDLE):
-        hook.remove()
     for gate in gates.values():
         _swap(model, gate, gate.released())
+    for hook in model.__dict__.pop(_HANDLE):
+        hook.remove()
+    changed = {name: gate.changed_unused() for name, gate in gates.items()}
+    told = [f"{name} ({', '.join(each)})" for name, each in changed.items() if each]
+    if told:
+        raise OperationalError(
+            f"the model is restored, but weights of {', '.join(told)}, which were not used "
+            "meanwhile, changed in memory; load the model anew"
+        )
 
 
 def report(model: torch.nn.Module) -> dict[str, dict[str, Any]]:
@@ -416,8 +374,9 @@ def report(model: torch.nn.Module) -> dict[str, dict[str, Any]]:
 
     Returns:
         Per gate ``batches``, ``tokens``, ``refused`` (tokens without a quorum) and, per
-        replica, ``dissent``, ``dropped``, ``named`` and ``deviation``, and who was
-        ``excluded`` and why; see :class:`quorate.moe.counters.Counters`.
+        replica, ``dissent``, ``dropped``, ``named`` and ``deviation``, how the replicas
+        ``splits`` on tokens without a quorum, and who was ``excluded`` and why; see
+        :class:`quorate.moe.counters.Counters`.
 
     Raises:
         UsageError: the model is not hardened.
@@ -428,8 +387,12 @@ def report(model: torch.nn.Module) -> dict[str, dict[str, Any]]:
 def scrub(model: torch.nn.Module) -> dict[str, list[int]]:
     """Check all weights of all gates now; a replica whose weights changed is excluded there.
 
+    It stays out, also when its weights are put right again: :func:`restore` the model and
+    :func:`harden` it anew from good weights to have it back.
+
     Returns:
-        Gate -> the replicas excluded by this call, where there were any.
+        Gate -> the replicas excluded by this call, where there were any. Those that were
+        excluded before are in :func:`report`, under ``excluded``.
 
     Raises:
         UsageError: the model is not hardened.

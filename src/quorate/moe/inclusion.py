@@ -10,17 +10,22 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from typing import Any, Final, NoReturn
 
 from quorate.core.canonical import canonical
-from quorate.core.errors import UsageError, VerificationError
+from quorate.core.errors import UsageError, UsageTypeError, VerificationError
+from quorate.core.identity import Verifier
+from quorate.ledger import Policy, Receipt
 from quorate.ledger.merkle import MerkleTree, leaf_hash, node_hash
+from quorate.moe.figures import check_figures, check_leaf, check_share
 
 PROOF: Final = "quorate-gating-token/1"
 """Name and version of a proof's form."""
 
 _FIELDS: Final = frozenset({"proof", "index", "size", "salt", "leaf", "path"})
 _HASH_DIGITS: Final = 64
+_KIND: Final = "gating"
 
 
 def token_salt(salt: bytes, index: int) -> bytes:
@@ -101,18 +106,24 @@ def prove_token(salt: bytes, leaves: Sequence[Mapping[str, Any]], index: int) ->
         "index": index,
         "size": len(hashes),
         "salt": token_salt(salt, index).hex(),
-        "leaf": dict(leaves[index]),
+        "leaf": deepcopy(dict(leaves[index])),
         "path": [each.hex() for each in path],
     }
 
 
-def verify_token(proof: Mapping[str, Any], body: Mapping[str, Any]) -> dict[str, Any]:
+def verify_token(
+    proof: Mapping[str, Any],
+    body: Mapping[str, Any] | Receipt,
+    trust: Verifier | Policy | None = None,
+) -> dict[str, Any]:
     """Check that a token's gating stands in a sealed batch, with nothing but this package.
 
     Args:
         proof: as :func:`prove_token` gives it.
-        body: the body of the ``gating`` entry, of a receipt verified before: that its
-            signature holds is checked by :func:`quorate.verify`, not here.
+        body: a receipt of the ``gating`` entry, which is checked here with ``trust``; or the
+            body (``.payload``) of a receipt or an entry that you have verified before: it is
+            taken at its word.
+        trust: whose signature the receipt has to bear: a public key, or a policy.
 
     Returns:
         What was decided for the token: its number and, per layer, the ``experts`` chosen,
@@ -120,8 +131,23 @@ def verify_token(proof: Mapping[str, Any], body: Mapping[str, Any]) -> dict[str,
         (``None`` if its logits were not finite).
 
     Raises:
-        VerificationError: rule ``inclusion``: it does not stand there, or has another form.
+        UsageError: a receipt without ``trust``, or ``trust`` for what is no receipt.
+        VerificationError: rule ``inclusion``: it does not stand there, has another form, or
+            cannot be what a batch of these figures decided; or the receipt does not hold,
+            under a rule of its own.
     """
+    payload = _payload(body, trust)
+    # Both may be anything: a bad shape shows as one of these while it is read.
+    try:
+        _check_place(proof, payload)
+        _check_decision(proof, payload)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError) as error:
+        _refuse(f"it is no proof of a token: {type(error).__name__}: {error}")
+    return deepcopy(dict(proof["leaf"]))
+
+
+def _check_place(proof: Mapping[str, Any], body: Any) -> None:
+    """The proof's form, and that its leaf stands in the batch's tree."""
     if not isinstance(proof, dict) or set(proof) != _FIELDS or proof["proof"] != PROOF:
         _refuse(f"it is no proof of a token; one has the fields {sorted(_FIELDS)}")
     index, size = proof["index"], proof["size"]
@@ -137,7 +163,42 @@ def verify_token(proof: Mapping[str, Any], body: Mapping[str, Any]) -> dict[str,
     root = root_from_path(token_leaf(salt, proof["leaf"]), index, size, path)
     if root is None or root.hex() != body.get("root"):
         _refuse(f"token {index} does not stand in this batch as the proof tells it")
-    return dict(proof["leaf"])
+
+
+def _check_decision(proof: Mapping[str, Any], body: Mapping[str, Any]) -> None:
+    """That the leaf can be: whoever sealed the batch may have put anything into the tree."""
+    try:
+        check_figures(dict(body))
+        check_leaf(proof["leaf"], proof["index"], dict(body))
+        check_share(proof["leaf"], dict(body))
+    except VerificationError as error:
+        message = str(error).removesuffix(f" [{error.rule}]")
+        raise VerificationError(message, rule="inclusion") from error
+
+
+def _payload(body: object, trust: Verifier | Policy | None) -> Any:
+    """The body that a proof is held to; of a receipt, once it was verified."""
+    if not isinstance(body, Receipt):
+        if trust is not None:
+            raise UsageTypeError(
+                f"trust was given, but the entry is a {type(body).__name__}, which has no "
+                "signature; give the receipt (Receipt.from_dict of its JSON)"
+            )
+        return body
+    if trust is None:
+        raise UsageTypeError(
+            "the entry is a Receipt, which may be anyone's: give the key as well, "
+            "verify_token(proof, receipt, verifier), or its .payload if you have verified it"
+        )
+    if not hasattr(trust, "verify") and not isinstance(trust, Policy):
+        raise UsageTypeError(
+            f"trust is {trust!r} ({type(trust).__name__}); give a public key, as "
+            "quorate.ledger.read_verifier reads it, or a Policy"
+        )
+    body.verify(trust if isinstance(trust, Policy) else Policy.of([trust]))
+    if body.kind != _KIND:
+        _refuse(f"the receipt is of the kind {body.kind!r}, not {_KIND!r}")
+    return body.payload
 
 
 def _bytes_of(text: object) -> bytes:

@@ -17,10 +17,15 @@ from functools import cache
 from importlib.util import find_spec
 from typing import Any, Final
 
-import torch
-
 from quorate.core.errors import UsageError, UsageTypeError
 from quorate.core.quorum import quorum_size, tolerated_faults
+from quorate.moe.needs import without_torch
+
+try:
+    import torch
+except ModuleNotFoundError as error:
+    raise without_torch("quorate.moe.kernels") from error
+
 from quorate.moe.fusing import median_of_some
 
 MAX_REPLICAS: Final = 8
@@ -44,7 +49,8 @@ class SoftmaxGating:
         weights: float32 [T, k], softmax over the chosen; 0 where no quorum.
         consensus: bool [T]: a quorum of replicas has that top-k set, and at most f rows are not
             finite.
-        support: int64 [T], replicas whose finite row has that top-k set.
+        support: int64 [T], replicas whose finite row has that top-k set; 0 where more than f
+            rows are not finite.
     """
 
     logits: torch.Tensor
@@ -104,7 +110,7 @@ def softmax_gate_torch(logits: torch.Tensor, k: int, faults: int) -> SoftmaxGati
     fused = median_of_some(clean, finite | ~borne)
     experts = _top(fused, k)
     sets = torch.stack([_top(row, k).sort(dim=-1).values for row in clean])
-    alike = (sets == experts.sort(dim=-1).values).all(dim=-1) & finite
+    alike = (sets == experts.sort(dim=-1).values).all(dim=-1) & finite & borne
     support = alike.sum(dim=0)
     consensus = borne & (support >= quorum_size(n, faults))
     weights = fused.float().gather(-1, experts).softmax(dim=-1)

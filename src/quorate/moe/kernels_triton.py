@@ -28,6 +28,19 @@ def _rounded(values: Any, kind: tl.constexpr) -> Any:
 
 
 @triton.jit  # type: ignore[untyped-decorator,unused-ignore]
+def _turned(bits: Any) -> Any:
+    """Bits of floats as integers in the same order, -0.0 before 0.0; and back again."""
+    return tl.where(bits < 0, bits ^ 0x7FFFFFFF, bits)
+
+
+@triton.jit  # type: ignore[untyped-decorator,unused-ignore]
+def _at(ordered: Any, replicas: Any, place: Any) -> Any:
+    """The floats that stand in one place of rows of turned bits."""
+    bits = tl.sum(tl.where(replicas[None, :] == place, ordered, 0), axis=1)
+    return _turned(bits).to(tl.float32, bitcast=True)
+
+
+@triton.jit  # type: ignore[untyped-decorator,unused-ignore]
 def softmax_gate_kernel(  # noqa: PLR0913, PLR0917 - what a kernel is given
     logits_at: Any,
     fused_at: Any,
@@ -59,18 +72,20 @@ def softmax_gate_kernel(  # noqa: PLR0913, PLR0917 - what a kernel is given
     void = tl.sum(tl.where((broken == 1) & (replicas < N), 1, 0), axis=0)
     borne = void <= FAULTS
 
-    # Median of the finite rows: the others sort behind them.
+    # Median of the finite rows: the others sort behind them. By their bits, as integers: to a
+    # sort of floats -0.0 and 0.0 are equal, and a sum with 0.0 would lose the sign.
     rows = tl.where(counted[None, :], raw, 0.0)
-    ordered = tl.sort(tl.where(counted[None, :], raw, float("inf")), dim=1)
+    kept = tl.where(counted[None, :], raw, float("inf"))
+    ordered = tl.sort(_turned(kept.to(tl.int32, bitcast=True)), dim=1)
     there = N - void
-    low_at = tl.maximum(there - 1, 0) // 2
-    low = tl.sum(tl.where(replicas[None, :] == low_at, ordered, 0.0), axis=1)
-    high = tl.sum(tl.where(replicas[None, :] == there // 2, ordered, 0.0), axis=1)
+    low = _at(ordered, replicas, tl.maximum(there - 1, 0) // 2)
+    high = _at(ordered, replicas, there // 2)
     # Rounded to the rows' own numbers at each step, as PyTorch does.
     kind = fused_at.dtype.element_ty
     half = _rounded(_rounded(low * 0.5, kind) + _rounded(high * 0.5, kind), kind)
     middle = tl.where(low == high, low, half)
-    fused = tl.minimum(tl.maximum(middle, low), high)
+    middle = tl.where(middle < low, low, middle)
+    fused = tl.where(middle > high, high, middle)
     fused = tl.where(borne & (experts < E), fused, 0.0)
     tl.store(fused_at + token * E + experts, fused.to(kind), mask=experts < E)
 
@@ -93,7 +108,7 @@ def softmax_gate_kernel(  # noqa: PLR0913, PLR0917 - what a kernel is given
         taken = now
 
     differs = tl.max(tl.where(own_taken == taken, 0, 1), axis=0)
-    support = tl.sum(tl.where((differs == 0) & counted, 1, 0), axis=0)
+    support = tl.sum(tl.where((differs == 0) & counted & borne, 1, 0), axis=0)
     consensus = borne & (support >= QUORUM)
     powers = tl.exp(values - tl.max(values, axis=0))
     weights = powers / tl.sum(powers, axis=0)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from quorate.core.errors import NoQuorum, UsageError, UsageTypeError
+from quorate.core.text import counted
+from quorate.moe.splits import in_words
 
 REFUSE: Final = "refuse"
 FALLBACK: Final = "fallback"
@@ -64,7 +66,8 @@ class TokensWithoutQuorum(NoQuorum):
     Attributes:
         layer: name of the gate that refused; those behind it were not run.
         layers: for each gate of the batch so far, in order, its counts: ``tokens``,
-            ``without_quorum``, and per replica ``dissent`` and ``dropped``.
+            ``without_quorum``, per replica ``dissent`` (on tokens with a quorum) and
+            ``dropped`` (on any), and ``splits``: who chose like whom on those without.
         quorum: replicas that had to agree.
         replicas: replicas in all.
     """
@@ -74,16 +77,21 @@ class TokensWithoutQuorum(NoQuorum):
     ) -> None:
         """Say how many tokens of ``layer`` have none, and who differed."""
         counts = layers[layer]
-        others = [
-            f"replica {i} ({d} dissenting, {x} not finite)"
-            for i, (d, x) in enumerate(zip(counts["dissent"], counts["dropped"], strict=True))
-            if d or x
+        lacking, tokens = counts["without_quorum"], counts["tokens"]
+        told = [
+            (
+                f"{layer}: no {quorum} of {replicas} gates agree on the experts of {lacking} of "
+                f"{counted(tokens, 'token')}; nothing was returned"
+            )
         ]
-        super().__init__(
-            f"{layer}: no {quorum} of {replicas} gates agree on the experts of "
-            f"{counts['without_quorum']} of {counts['tokens']} tokens; nothing was returned"
-            + (f". On the other tokens: {', '.join(others)}" if others else "")
-        )
+        if splits := counts.get("splits"):
+            told.append(f"Without a quorum: {in_words(splits)}")
+        others = [
+            f"replica {i} chose otherwise on {d}" for i, d in enumerate(counts["dissent"]) if d
+        ]
+        if others:
+            told.append(f"Of the other {counted(tokens - lacking, 'token')}: {', '.join(others)}")
+        super().__init__(". ".join(told))
         self.layer = layer
         self.layers = {name: dict(each) for name, each in layers.items()}
         self.quorum = quorum

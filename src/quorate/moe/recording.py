@@ -10,15 +10,20 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass, field
+from functools import update_wrapper
 from threading import local
 from typing import TYPE_CHECKING, Any
 
 from quorate.core.errors import UsageError
+from quorate.core.text import counted
 from quorate.ledger import Ledger, Receipt
 from quorate.moe.inclusion import prove_token
 from quorate.moe.policy import REFUSE
 from quorate.moe.sealed import FAILED, KIND, REFUSED, SERVED, body_of
+from quorate.moe.splits import listed
+from quorate.moe.tracing import current as current_trace
 
 if TYPE_CHECKING:
     import torch
@@ -30,7 +35,7 @@ if TYPE_CHECKING:
 _SALT_BYTES = 32
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class GatingBatch:
     """One sealed batch, with what it takes to prove its tokens.
 
@@ -47,8 +52,21 @@ class GatingBatch:
     body: dict[str, Any]
     leaves: list[dict[str, Any]]
 
+    def __repr__(self) -> str:
+        """In one line: all of it would be pages."""
+        body = self.body
+        lacking = sum(layer["without_quorum"] for layer in body["layers"])
+        return (
+            f"GatingBatch(entry {self.receipt.seq}, {body['status']}: "
+            f"{counted(body['tokens'], 'token')} through {counted(len(body['layers']), 'gate')}, "
+            f"{counted(lacking, 'decision')} without a quorum)"
+        )
+
     def prove(self, token: int) -> dict[str, Any]:
-        """A proof of one token (0-based), as :func:`quorate.moe.verify_token` checks it.
+        """A proof of one token, as :func:`quorate.moe.verify_token` checks it.
+
+        Args:
+            token: its number in the batch, from 0: sequence * length + position.
 
         Raises:
             UsageError: there is no such token.
@@ -63,6 +81,7 @@ class _Open:
     """A batch on its way."""
 
     layers: list[dict[str, Any]] = field(default_factory=list)
+    splits: list[list[dict[str, Any]]] = field(default_factory=list)
     leaves: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -95,6 +114,18 @@ class Recorder:
         """All but the batches on their way."""
         return {name: value for name, value in vars(self).items() if name != "_local"}
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Recorder:
+        """With a ledger there is none: whose entries would a copy's be?"""
+        if self._ledger is not None:
+            raise UsageError(
+                "a model that is hardened with a ledger cannot be copied; restore(model), copy it, "
+                "then harden each"
+            )
+        made: Recorder = object.__new__(type(self))
+        memo[id(self)] = made
+        made.__setstate__(deepcopy(self.__getstate__(), memo))
+        return made
+
     def __setstate__(self, state: dict[str, Any]) -> None:
         """With no batch on its way."""
         vars(self).update(state)
@@ -113,21 +144,18 @@ class Recorder:
         """Counts of the batch on its way, by gate."""
         current = self._current()
         told = ("tokens", "without_quorum", "dissent", "dropped", "absent")
-        layers = [] if current is None else current.layers
-        return {layer["name"]: {name: layer[name] for name in told} for layer in layers}
+        if current is None:
+            return {}
+        return {
+            layer["name"]: {**{name: layer[name] for name in told}, "splits": splits}
+            for layer, splits in zip(current.layers, current.splits, strict=True)
+        }
 
     # -- beginning and ending
 
-    def begin(self) -> None:
-        """Begin a batch on this thread; one that was never ended is sealed as failed."""
-        if self._current() is not None:
-            self.end(served=False)
-        self._local.batch = _Open()
-
-    def end(self, *, served: bool) -> None:
-        """Seal the batch of this thread, if a gate took part in it."""
-        current, self._local.batch = self._current(), None
-        if self._ledger is None or current is None or not current.layers:
+    def _seal(self, current: _Open, *, served: bool) -> None:
+        """Seal a batch that has ended, if a gate routed any token in it."""
+        if self._ledger is None or not current.leaves:
             return
         refuses = self.head["policy"]["on_no_quorum"] == REFUSE
         refused = refuses and bool(current.layers[-1]["without_quorum"])
@@ -139,10 +167,27 @@ class Recorder:
             status=REFUSED if refused else SERVED if served else FAILED,
             inline=self._inline,
         )
-        receipt = self._ledger.append(KIND, body)
+        trace_id, parent = current_trace()
+        receipt = self._ledger.append(KIND, body, trace_id=trace_id, parent=parent)
         self.last = GatingBatch(receipt, body, current.leaves)
         if self._on_sealed is not None:
             self._on_sealed(self.last)
+
+    @contextmanager
+    def call(self) -> Iterator[None]:
+        """Make what is run inside a batch, which ends with it however that ends.
+
+        One inside another is a batch of its own; the outer one goes on behind it.
+        """
+        outer, mine = self._current(), _Open()
+        served = False
+        try:
+            self._local.batch = mine
+            yield
+            served = True
+        finally:
+            self._local.batch = outer
+            self._seal(mine, served=served)
 
     @contextmanager
     def batch(self) -> Iterator[None]:
@@ -150,13 +195,8 @@ class Recorder:
         if self._current() is not None:
             yield
             return
-        self.begin()
-        served = False
-        try:
+        with self.call():
             yield
-            served = True
-        finally:
-            self.end(served=served)
 
     # -- what gates say
 
@@ -173,6 +213,7 @@ class Recorder:
         number = len(current.layers)
         about = {"name": router.name, "experts": router.experts, "top_k": router.top_k}
         current.layers.append({**about, **counts.to_dict()})
+        current.splits.append(listed(counts.splits))
         if not self.seals or chosen is None:
             return
         while len(current.leaves) < counts.tokens:
@@ -206,17 +247,44 @@ def _others(fused: Fused, counts: BatchCounts) -> Mapping[int, dict[str, list[in
     return found
 
 
+class Watched:
+    """Stands for a model's ``forward`` and makes each call of it a batch.
+
+    No pair of hooks: those behind a forward pass are not called where it ends with what is no
+    ``Exception``, such as an interrupt, and the batch would stay open. An object, no closure:
+    a copy of the model takes a copy along that records for the copied gates.
+    """
+
+    def __init__(self, model: torch.nn.Module, recorder: Recorder) -> None:
+        """Stand for the ``forward`` that the model has now."""
+        # inspect.signature sees the model's own: generate() asks for its arguments.
+        update_wrapper(self, model.forward)
+        self._model = model
+        self._own = model.forward
+        self._replaced = "forward" in vars(model)
+        self._recorder: Recorder | None = recorder
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the model."""
+        if self._recorder is None:
+            return self._own(*args, **kwargs)
+        with self._recorder.call():
+            return self._own(*args, **kwargs)
+
+    def remove(self) -> None:
+        """Put back what was there before, or where others wrapped this, only pass on."""
+        self._recorder = None
+        held = vars(self._model)
+        if held.get("forward") is not self:
+            return
+        if self._replaced:
+            held["forward"] = self._own
+        else:
+            del held["forward"]
+
+
 def attach(model: torch.nn.Module, recorder: Recorder) -> list[Any]:
-    """Begin and end a batch with each call of ``model``; gives the hooks, to be removed."""
-
-    def begin(_module: object, _args: object) -> None:
-        recorder.begin()
-
-    def end(_module: object, _args: object, output: object) -> None:
-        # Called also where the forward pass raised, with None in place of its output.
-        recorder.end(served=output is not None)
-
-    return [
-        model.register_forward_pre_hook(begin),
-        model.register_forward_hook(end, always_call=True),
-    ]
+    """Make each call of ``model`` a batch; gives what has to be removed again."""
+    watched = Watched(model, recorder)
+    vars(model)["forward"] = watched
+    return [watched]

@@ -4,7 +4,7 @@ A folder holds ``replica-0.safetensors`` ... and ``manifest.json``, canonical JS
 
     {"schema": "quorate-moe-replicas/1", "replicas": n,
      "tensors": {name: {"dtype", "shape"}},
-     "files": [{"name", "sha256", "tensors": {name: digest}}]}
+     "files": [{"name", "size", "sha256", "tensors": {name: digest}}]}
 
 and, if it was signed, ``manifest.sig``: ``key_id:hex`` over the manifest's bytes as a
 thing of kind ``moe-replicas``. A tensor's digest is over its dtype, shape and raw bytes.
@@ -13,6 +13,8 @@ thing of kind ``moe-replicas``. A tensor's digest is over its dtype, shape and r
 from __future__ import annotations
 
 import hashlib
+import os
+import stat
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -23,11 +25,12 @@ from typing import Any, Final, NoReturn
 import torch
 
 from quorate.core.canonical import CanonicalError, canonical, parse_canonical
-from quorate.core.errors import OperationalError, UsageError, VerificationError
+from quorate.core.errors import OperationalError, UsageError, UsageTypeError, VerificationError
 from quorate.core.identity import Signer, Verifier
 from quorate.core.quorum import tolerated_faults
 from quorate.moe.digests import dtype_name, tensor_digest
-from quorate.moe.finding import Router, find_routers
+from quorate.moe.finding import Router, check_model, find_routers
+from quorate.moe.gate import BFTGate
 
 SCHEMA: Final = "quorate-moe-replicas/1"
 SIGNED_KIND: Final = "moe-replicas"
@@ -36,6 +39,9 @@ MAX_REPLICAS: Final = 64
 
 _MANIFEST: Final = "manifest.json"
 _SIGNATURE: Final = "manifest.sig"
+_MOST_MANIFEST: Final = 64 << 20
+_MOST_SIGNATURE: Final = 4096
+_MOST_FILE: Final = 1 << 40
 
 Tensors = dict[str, torch.Tensor]
 """Tensors by their name in the model, such as ``model.layers.0.mlp.gate.weight``."""
@@ -86,15 +92,36 @@ def copies(routers: Sequence[Router], n: int) -> ReplicaSet:
     return ReplicaSet([{k: v.detach().clone() for k, v in own.items()} for _ in range(n)])
 
 
+def check_weights(weights: object) -> None:
+    """Refuse what is no list of state dicts.
+
+    Raises:
+        UsageTypeError: it is none.
+    """
+    if isinstance(weights, Mapping):
+        raise UsageTypeError("weights is one state dict; give a list with one for each replica")
+    if isinstance(weights, str | bytes) or not isinstance(weights, Sequence):
+        raise UsageTypeError(
+            f"weights is {weights!r} ({type(weights).__name__}); give a list of state dicts, one "
+            "for each replica"
+        )
+
+
 def given(routers: Sequence[Router], weights: Sequence[Mapping[str, Any]]) -> ReplicaSet:
     """Weights of gates trained apart, one state dict per replica; other entries are ignored.
 
     Raises:
+        UsageTypeError: they are no list of state dicts.
         UsageError: a tensor is missing, or has another shape or dtype than the router's.
     """
+    check_weights(weights)
     own = own_tensors(routers)
     sets: list[Tensors | None] = []
     for replica, state in enumerate(weights):
+        if not isinstance(state, Mapping):
+            raise UsageTypeError(
+                f"weights[{replica}] is a {type(state).__name__}; give one state dict per replica"
+            )
         for name, values in own.items():
             if name not in state:
                 raise UsageError(f"weights[{replica}] has no {name!r}, which the model's gate has")
@@ -141,10 +168,15 @@ def save_replicas(
             manifest already.
         OperationalError: safetensors is not installed, or the folder cannot be written.
     """
+    check_model(model)
+    if any(isinstance(module, BFTGate) for module in model.modules()):
+        raise UsageError("the model is hardened; restore(model), save the replicas, harden again")
     routers, skipped = find_routers(model)
     if not routers:
         raise UsageError(f"no router to save was found ({len(skipped)} modules looked like one)")
     count = check_replicas(n)
+    if weights is not None:
+        check_weights(weights)
     if weights is not None and len(weights) != count:
         raise UsageError(f"weights holds {len(weights)} state dicts for {count} replicas")
     sets = copies(routers, count) if weights is None else given(routers, weights)
@@ -171,6 +203,7 @@ def _write(folder: Path, replica: int, tensors: Tensors) -> dict[str, Any]:
     (folder / name).write_bytes(content)
     return {
         "name": name,
+        "size": len(content),
         "sha256": hashlib.sha256(content).hexdigest(),
         "tensors": {key: tensor_digest(values) for key, values in held.items()},
     }
@@ -230,40 +263,78 @@ class _Unfit(Exception):  # noqa: N818 - never leaves this module
 def _read_replica(folder: Path, entry: Mapping[str, Any], own: Tensors) -> Tensors:
     name = entry["name"]
     try:
-        content = (folder / name).read_bytes()
+        content = _read(folder / name, entry["size"], exact=True)
     except OSError as error:
-        raise _Unfit(f"{name} cannot be read: {error.strerror}") from error
+        what = "cannot be read" if error.errno else "is not the file of the manifest"
+        raise _Unfit(f"{name} {what}: {error.strerror}") from error
     if hashlib.sha256(content).hexdigest() != entry["sha256"]:
         raise _Unfit(f"{name} is not the file of the manifest: {_what_changed(content, entry)}")
-    tensors: Tensors = _safetensors().load(content)
-    for key in own:
+    # Its digest may be that of anything: the manifest need not be signed.
+    try:
+        tensors: Tensors = _safetensors().load(content)
+    except _unreadable() as error:
+        raise _Unfit(
+            f"{name} cannot be read as safetensors ({type(error).__name__}), though it is the "
+            "file of the manifest"
+        ) from error
+    for key, values in own.items():
         if key not in tensors or tensor_digest(tensors[key]) != entry["tensors"].get(key):
             raise _Unfit(f"{name}: {key} is not what the manifest says")
+        try:
+            _check_like(key, tensors[key], values, name)
+        except UsageError as error:
+            raise _Unfit(str(error)) from error
     return {key: tensors[key].to(values.device) for key, values in own.items()}
+
+
+def _read(path: Path, most: int, *, exact: bool = False) -> bytes:
+    """Read a regular file of at most ``most`` bytes.
+
+    Whatever else stands there (a pipe, a device) could keep the caller waiting for ever, or
+    never end.
+
+    Raises:
+        OSError: it cannot be read, is no file, or has another size.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    with os.fdopen(os.open(path, flags), "rb") as file:
+        found = os.fstat(file.fileno())
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(None, "it is no regular file", str(path))
+        if found.st_size > most or (exact and found.st_size != most):
+            bound = f"{most:,}" if exact else f"at most {most:,}"
+            told = f"it has {found.st_size:,} bytes, and should have {bound}"
+            raise OSError(None, told, str(path))
+        return file.read(most)
 
 
 def _what_changed(content: bytes, entry: Mapping[str, Any]) -> str:
     """Which tensors of a changed file are not as they were, as far as it can be read."""
-    library = _safetensors()
-    unreadable: type[Exception] = import_module("safetensors").SafetensorError
-    # What is damaged may be anything: the library has an error of its own, and Python's.
     try:
-        tensors = library.load(content)
+        tensors = _safetensors().load(content)
         now = {key: tensor_digest(values) for key, values in tensors.items()}
-    except (unreadable, ValueError, TypeError, KeyError, RuntimeError) as error:
+    except _unreadable() as error:
         return f"it cannot be read as safetensors ({type(error).__name__})"
     changed = [key for key, told in entry["tensors"].items() if now.get(key) != told]
     return f"{', '.join(changed)} changed" if changed else "its header changed"
 
 
+def _unreadable() -> tuple[type[Exception], ...]:
+    """What reading anything at all as safetensors raises: the library's own, and Python's."""
+    own: type[Exception] = import_module("safetensors").SafetensorError
+    return (own, ValueError, TypeError, KeyError, RuntimeError)
+
+
 def _read_manifest(folder: Path, verifier: Verifier | None) -> dict[str, Any]:
     try:
-        content = (folder / _MANIFEST).read_bytes()
-        signature = (folder / _SIGNATURE).read_text("ascii") if verifier else ""
+        content = _read(folder / _MANIFEST, _MOST_MANIFEST)
+        signature = _read(folder / _SIGNATURE, _MOST_SIGNATURE) if verifier else b""
     except OSError as error:
-        raise OperationalError(f"the manifest or its signature cannot be read: {error}") from error
+        raise OperationalError(
+            f"the manifest or its signature cannot be read: {error.filename}: {error.strerror}"
+        ) from error
     if verifier is not None:
-        _check_signature(content, signature, verifier)
+        _check_signature(content, signature.decode("ascii", "replace"), verifier)
     try:
         manifest = parse_canonical(content)
     except CanonicalError as error:
@@ -279,16 +350,19 @@ def _read_manifest(folder: Path, verifier: Verifier | None) -> dict[str, Any]:
 
 def _check_files(manifest: dict[str, Any]) -> None:
     files, n = manifest["files"], manifest["replicas"]
+    if type(n) is not int or not 1 <= n <= MAX_REPLICAS:
+        _refuse(f"replicas is {n!r}; it should be a whole number from 1 to {MAX_REPLICAS}")
     if not isinstance(files, list) or n != len(files) or not isinstance(manifest["tensors"], dict):
         _refuse("files and tensors must tell of each replica and each tensor")
-    check_replicas(n)
     for replica, entry in enumerate(files):
         expected = f"replica-{replica}.safetensors"
-        if not isinstance(entry, dict) or entry.keys() != {"name", "sha256", "tensors"}:
-            _refuse(f"files[{replica}] must have the fields name, sha256 and tensors")
+        if not isinstance(entry, dict) or entry.keys() != {"name", "size", "sha256", "tensors"}:
+            _refuse(f"files[{replica}] must have the fields name, size, sha256 and tensors")
         # A name of its own choosing could lead out of the folder.
         if entry["name"] != expected or not isinstance(entry["tensors"], dict):
             _refuse(f"files[{replica}] must be {expected}, with its tensors' digests")
+        if type(entry["size"]) is not int or not 0 <= entry["size"] <= _MOST_FILE:
+            _refuse(f"files[{replica}]: size is {entry['size']!r}; it is a number of bytes")
 
 
 def _check_signature(content: bytes, text: str, verifier: Verifier) -> None:

@@ -24,6 +24,7 @@ import numpy.typing as npt
 
 from quorate.core.errors import UsageError, UsageTypeError
 from quorate.core.quorum import Quorum
+from quorate.fusion.arrays import whole
 from quorate.fusion.rules.networks import sorting
 from quorate.routing.compiled import vote_counter
 
@@ -89,7 +90,7 @@ def route_batch(
             the result only a few blocks are held in memory.
         experts: number of experts; a vote of this or above is void, as negative ones are.
             ``None``: every vote from 0 to 2^63 - 1 names an expert.
-        faults: how many replicas may lie; ``(N - 1) // 3`` if ``None``.
+        faults: how many replicas may lie, any whole number; ``(N - 1) // 3`` if ``None``.
         progress: called after each block with the number of tokens done so far.
 
     Raises:
@@ -99,7 +100,7 @@ def route_batch(
     """
     rows = _rows_of(votes)
     bound = _checked_bound(experts)
-    quorum = Quorum(len(rows), faults)
+    quorum = Quorum(len(rows), None if faults is None else whole(faults, "faults"))
     tokens = len(rows[0])
     result = BatchRouting(
         expert=np.empty(tokens, dtype=np.int64),
@@ -133,7 +134,10 @@ def _rows_of(votes: Any) -> list[npt.NDArray[np.integer[Any]]]:
     if len(shape) != _AXES:
         raise UsageError(f"votes has shape {shape}; {_WHAT}")
     if not 1 <= shape[0] <= MAX_REPLICAS:
-        raise UsageError(f"votes holds {shape[0]} replicas; give 1 to {MAX_REPLICAS}")
+        raise UsageError(
+            f"votes holds {shape[0]} replicas; give 1 to {MAX_REPLICAS}: the first axis counts "
+            "replicas, the second tokens"
+        )
     for place, row in enumerate(rows):
         if len(row) != shape[1]:
             raise UsageError(
@@ -176,11 +180,10 @@ def _integers(value: Any, name: str) -> npt.NDArray[np.integer[Any]]:
 def _checked_bound(experts: int | None) -> int:
     if experts is None:
         return _INDEX_LIMIT
-    if isinstance(experts, bool | np.bool_) or not isinstance(experts, int | np.integer):
-        raise UsageTypeError(f"experts is {experts!r} ({type(experts).__name__}); give an int")
-    if experts < 1:
-        raise UsageError(f"experts is {experts}; give at least 1")
-    return min(int(experts), _INDEX_LIMIT)
+    count = whole(experts, "experts")
+    if count < 1:
+        raise UsageError(f"experts is {count}; give at least 1")
+    return min(count, _INDEX_LIMIT)
 
 
 def _block_length(rows: Sequence[npt.NDArray[Any]]) -> int:

@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 
 from quorate.core.errors import UsageError, UsageTypeError
-from quorate.fusion.arrays import is_numpy, is_torch, namespace
+from quorate.fusion.arrays import is_numpy, is_torch, namespace, whole
 
 Array = Any
 """A NumPy array or a PyTorch tensor."""
@@ -59,15 +59,15 @@ def noisy_top_k(logits: Array, noise: Array, k: int, *, spread: Array = 1.0) -> 
     normal and the spread the softplus of a learned score).
 
     Args:
-        logits: ``[..., E]``.
+        logits: ``[..., E]``; -inf is the least score, as in :func:`top_k`.
         noise: ``[..., E]``, drawn by the caller, so that the same call gives the same choice.
         k: experts per token.
         spread: at least 0; a number, or an array that broadcasts to ``[..., E]``.
 
     Raises:
         UsageTypeError: ``k`` is no int, or no array of floats.
-        UsageError: ``k`` out of range, shapes that differ, a spread below 0, or values that
-            are not finite.
+        UsageError: ``k`` out of range, shapes that differ, a spread below 0, NaN or +inf (in
+            what is given, or in the sum), or a token of -inf alone.
     """
     array = _checked(logits, "logits")
     drawn = _checked(noise, "noise")
@@ -76,9 +76,9 @@ def noisy_top_k(logits: Array, noise: Array, k: int, *, spread: Array = 1.0) -> 
             f"noise has shape {tuple(drawn.shape)} and logits {tuple(array.shape)}; "
             "draw one number per logit"
         )
-    if not bool((spread >= 0.0) if isinstance(spread, int | float) else (spread >= 0.0).all()):
-        raise UsageError("spread holds a value below 0, or none; give a spread of at least 0")
-    noisy = _checked(array + drawn * spread, "logits + noise * spread")
+    wide = _checked_spread(spread, array)
+    with np.errstate(over="ignore", invalid="ignore"):
+        noisy = _checked(array + drawn * wide, "logits + noise * spread")
     experts = best_of(noisy, checked_k(k, int(array.shape[-1])))
     return experts, _softmax(_taken(noisy, experts))
 
@@ -126,15 +126,15 @@ def assign(scores: Array, k: int, capacity: int) -> Assignment:
         raise UsageError(f"scores has shape {tuple(array.shape)}; give [tokens, experts]")
     tokens, count = (int(length) for length in array.shape)
     chosen = checked_k(k, count)
-    if isinstance(capacity, bool) or not isinstance(capacity, int):
-        raise UsageTypeError(f"capacity is {capacity!r} ({type(capacity).__name__}); give an int")
-    if capacity < 1:
-        raise UsageError(f"capacity is {capacity}; give at least 1 slot per expert")
+    most = whole(capacity, "capacity")
+    if most < 1:
+        raise UsageError(f"capacity is {most}; give at least 1 slot per expert")
     xp = namespace(array)
     order = best_of(array, count)
     allowed = _taken(array, order) > -xp.inf
-    experts = _in_phases(order, allowed, chosen, capacity)
-    return _assignment(experts, order[:, :chosen], count, capacity, tokens)
+    # No expert gets a token twice, so more room than tokens is no more room.
+    experts = _in_phases(order, allowed, chosen, min(most, tokens))
+    return _assignment(experts, order[:, :chosen], count, most, tokens)
 
 
 def load_balancing_loss(probabilities: Array, experts: Array, *, form: str = "switch") -> Array:
@@ -172,9 +172,12 @@ def load_balancing_loss(probabilities: Array, experts: Array, *, form: str = "sw
             f"experts has shape {tuple(experts.shape)} and probabilities {tuple(shares.shape)}; "
             "give one row of each per token"
         )
-    if bool(xp.any((experts < -1) | (experts >= count))):
-        raise UsageError(f"experts holds an index beyond -1 to {count - 1}")
-    slots = xp.reshape(experts, (-1, experts.shape[-1]))
+    # Of unsigned types -1 is the greatest value, and a narrow one may not hold the count.
+    named = xp.astype(experts, xp.int64)
+    least = 0 if xp.isdtype(experts.dtype, "unsigned integer") else -1
+    if bool(xp.any((named < least) | (named >= count))):
+        raise UsageError(f"experts holds an index beyond {least} to {count - 1}")
+    slots = xp.reshape(named, (-1, named.shape[-1]))
     if form == "gshard":
         slots = slots[:, :1]
     wide = xp.float64 if shares.dtype == xp.float64 else xp.float32
@@ -201,8 +204,10 @@ def z_loss(logits: Array) -> Array:
     xp = namespace(array)
     wide = array if array.dtype == xp.float64 else xp.astype(array, xp.float32)
     most = _greatest(wide)
-    total = xp.sum(xp.exp(wide - most), axis=-1)
-    return xp.mean((xp.log(total) + most[..., 0]) ** 2)
+    # Beyond the greatest float the difference is -inf, whose share is 0; the loss may be inf.
+    with np.errstate(over="ignore"):
+        total = xp.sum(xp.exp(wide - most), axis=-1)
+        return xp.mean((xp.log(total) + most[..., 0]) ** 2)
 
 
 def checked_k(k: int, experts: int) -> int:
@@ -212,11 +217,36 @@ def checked_k(k: int, experts: int) -> int:
         UsageTypeError: no int.
         UsageError: out of range.
     """
-    if isinstance(k, bool) or not isinstance(k, int):
-        raise UsageTypeError(f"k is {k!r} ({type(k).__name__}); give an int")
-    if not 1 <= k <= experts:
-        raise UsageError(f"k is {k}; with {experts} experts give 1 to {experts}")
-    return k
+    chosen = whole(k, "k")
+    if not 1 <= chosen <= experts:
+        raise UsageError(f"k is {chosen}; with {experts} experts give 1 to {experts}")
+    return chosen
+
+
+def _checked_spread(spread: Any, logits: Array) -> Any:
+    """Give back a spread of at least 0 that goes with ``logits``.
+
+    Raises:
+        UsageTypeError: no number, and no array of numbers of the logits' kind.
+        UsageError: below 0, NaN, or of a shape that does not broadcast to the logits'.
+    """
+    number = isinstance(spread, int | float | np.integer | np.floating)
+    same = is_numpy(spread) if is_numpy(logits) else is_torch(spread)
+    if isinstance(spread, bool) or not (number or same):
+        raise UsageTypeError(
+            f"spread is {spread!r} ({type(spread).__name__}); give a number, or an array of the "
+            "logits' kind"
+        )
+    if not number:
+        sizes, full = tuple(spread.shape), tuple(logits.shape)
+        ends = zip(reversed(sizes), reversed(full), strict=False)
+        if len(sizes) > len(full) or any(size not in {1, length} for size, length in ends):
+            raise UsageError(
+                f"spread has shape {sizes}, which does not broadcast to the logits' {full}"
+            )
+    if not bool((spread >= 0.0) if number else (spread >= 0.0).all()):
+        raise UsageError("spread holds a value below 0, or none; give a spread of at least 0")
+    return spread
 
 
 def best_of(scores: Array, k: int) -> Array:
@@ -248,7 +278,9 @@ def _keys(scores: Array) -> Array:
 def _softmax(scores: Array) -> Array:
     xp = namespace(scores)
     wide = scores if scores.dtype.itemsize >= _KEY_WIDTH else xp.astype(scores, xp.float32)
-    masses = xp.exp(wide - _greatest(wide))
+    # Beyond the greatest float the difference is -inf, whose share is 0.
+    with np.errstate(over="ignore"):
+        masses = xp.exp(wide - _greatest(wide))
     return xp.astype(masses / xp.sum(masses, axis=-1, keepdims=True), scores.dtype)
 
 

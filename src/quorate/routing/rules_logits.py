@@ -24,12 +24,13 @@ import numpy as np
 
 from quorate.core.errors import UsageError
 from quorate.core.quorum import Quorum
-from quorate.fusion.arrays import as_vectors, finite_rows, is_numpy, namespace
+from quorate.fusion.arrays import as_vectors, finite_rows, is_numpy, namespace, whole
 from quorate.fusion.fuse import fuse
-from quorate.fusion.names import check_rule
+from quorate.fusion.names import check_rule, find_rule
 from quorate.routing.compiled import best_of as best_of_compiled
 from quorate.routing.compiled import fused_router, logit_kernels
 from quorate.routing.compiled import supporters as supporters_compiled
+from quorate.routing.rules_batch import MAX_REPLICAS
 from quorate.routing.rules_gate import best_of, checked_k
 
 Array = Any
@@ -131,23 +132,33 @@ def route_logits(
     supporters are fewer than half, which a quorum implies. Ties go to the lowest index.
 
     Args:
-        logits: floats [N, T, E]: a NumPy array, a PyTorch tensor on any device, or lists.
+        logits: floats [N, T, E]: a NumPy array, a PyTorch tensor on any device, or lists. N is
+            1 to 64.
         rule: ``"vote"``, or a rule of :func:`quorate.fusion.fuse`.
-        faults: how many replicas may lie; ``(N - 1) // 3`` if ``None``.
+        faults: how many replicas may lie, any whole number; ``(N - 1) // 3`` if ``None``.
         k: experts per token, 1 to E.
 
     Raises:
         UsageTypeError: no real numbers, or another argument of a wrong type.
-        UsageError: not three axes, an empty one, an unknown rule, ``k`` or ``faults`` out of
-            range, or too few replicas for the rule.
+        UsageError: not three axes, an empty one, too many replicas, an unknown rule, ``k`` or
+            ``faults`` out of range, or too few replicas for the rule.
     """
-    array = as_vectors(logits)
+    array = as_vectors(logits, name="logits")
     shape = tuple(int(length) for length in array.shape)
     if len(shape) != _AXES:
         raise UsageError(f"logits has shape {shape}; give [replicas, tokens, experts]")
     replicas, tokens, experts = shape
-    checked_k(k, experts)
-    quorum = Quorum(replicas, faults if rule == VOTE else check_rule(rule, replicas, faults))
+    if replicas > MAX_REPLICAS:
+        raise UsageError(
+            f"logits has shape {shape}, which is {replicas} replicas; give 1 to {MAX_REPLICAS}: "
+            "[replicas, tokens, experts]"
+        )
+    k = checked_k(k, experts)
+    faults = None if faults is None else whole(faults, "faults")
+    if rule != VOTE:
+        rule = find_rule(rule, also=(VOTE,)).name
+        faults = check_rule(rule, replicas, faults)
+    quorum = Quorum(replicas, faults)
     length = _block_length(array)
     compiled = logit_kernels(array) is not None
     tools = Tools(best_of_compiled, supporters_compiled) if compiled else PLAIN
@@ -304,7 +315,9 @@ def _weights(values: Array) -> Array:
     """Softmax over values ``[b, k]`` that stand in descending order."""
     xp = namespace(values)
     wide = xp.float64 if values.dtype == xp.float64 else xp.float32
-    masses = xp.exp(xp.astype(values - values[:, :1], wide))
+    # Beyond the greatest float the difference is -inf, whose share is 0.
+    with np.errstate(over="ignore"):
+        masses = xp.exp(xp.astype(values - values[:, :1], wide))
     return xp.astype(masses / xp.sum(masses, axis=-1, keepdims=True), values.dtype)
 
 

@@ -56,10 +56,9 @@ def squared_distances(rows: Array) -> Array:
 
 def _add_distances(rows: Array, result: Array) -> None:
     """Add squared distances to ``result [n, n, B]`` above its diagonal."""
-    xp = namespace(rows)
     with np.errstate(over="ignore", invalid="ignore"):
         for some, part in blocks(rows):
-            block = xp.astype(rows[:, some, part], xp.float64)
+            block = _wide(rows[:, some, part])
             for row in range(rows.shape[0] - 1):
                 result[row, row + 1 :, some] += squares(block[row + 1 :] - block[row])
 
@@ -71,9 +70,20 @@ def squared_from(rows: Array, centre: Array) -> Array:
     result = xp.zeros((count, tokens), dtype=xp.float64, device=rows.device)
     with np.errstate(over="ignore"):
         for some, part in blocks(rows):
-            block = xp.astype(rows[:, some, part], xp.float64)
-            result[:, some] += squares(block - xp.astype(centre[some, part], xp.float64))
+            gap = _wide(rows[:, some, part]) - _wide(centre[some, part])
+            result[:, some] += squares(gap)
     return result
+
+
+def _wide(block: Array) -> Array:
+    """``block`` in float64, each row's values side by side.
+
+    A library adds up in another order what lies far apart in memory, and near-equal
+    distances would then be told apart by how the caller's array is stored.
+    """
+    if is_numpy(block):
+        return np.ascontiguousarray(block, dtype=np.float64)
+    return namespace(block).astype(block, namespace(block).float64).contiguous()
 
 
 def squares(gap: Array) -> Array:
@@ -131,8 +141,10 @@ def mean_of(rows: Array) -> Array:
     wide = (xp.astype(row, xp.float64) for row in rows)
     with np.errstate(over="ignore"):
         mean = added(wide) / count
-    if not bool(xp.all(xp.isfinite(mean))):  # the sum overflowed; the mean cannot
-        mean = added(xp.astype(row, xp.float64) / count for row in rows)
+    fits = xp.isfinite(mean)
+    if not bool(xp.all(fits)):  # a sum overflowed; its mean cannot
+        # Value by value: what one token overflows by is not to round another's mean.
+        mean = xp.where(fits, mean, added(xp.astype(row, xp.float64) / count for row in rows))
     return within(mean, rows)
 
 
@@ -149,7 +161,17 @@ def added(terms: Iterable[Array]) -> Array:
 
 
 def within(values: Array, rows: Array) -> Array:
-    """``values [B, E]`` in the rows' dtype, clipped to the rows' range per coordinate."""
+    """``values [B, E]`` in the rows' dtype, clipped to the rows' range per coordinate.
+
+    A zero within the range keeps its sign, and one that bounds it counts as ``0.0``: which of
+    two zeros a minimum or maximum gives is the library's choice, and may follow their order.
+    """
     xp = namespace(rows)
     narrow = xp.astype(values, rows.dtype)
-    return xp.minimum(xp.maximum(narrow, xp.min(rows, axis=0)), xp.max(rows, axis=0))
+    low, high = xp.min(rows, axis=0), xp.max(rows, axis=0)
+    clipped = xp.minimum(xp.maximum(narrow, low), high)
+    if bool(xp.all(clipped != 0)):
+        return clipped
+    # A sum with 0.0 turns -0.0 round.
+    clipped = xp.where(narrow < low, low + 0.0, narrow)
+    return xp.where(narrow > high, high + 0.0, clipped)

@@ -74,15 +74,17 @@ def _stepped(rows: Array, point: Array) -> tuple[Array, Array, Array]:
     # Rows infinitely far off (their squares overflow) have no weight.
     safe = xp.where(total > 0, total, 1.0)
     aim = xp.zeros_like(point)
-    for row in range(rows.shape[0]):
-        aim = aim + xp.astype(rows[row], xp.float64) * (weights[row] / safe)[:, None]
-    with np.errstate(over="ignore"):
+    # Near the greatest floats lengths overflow, and no weight times infinity is no number:
+    # such a step is no longer than any, and the token stays where it is.
+    with np.errstate(over="ignore", invalid="ignore"):
+        for row in range(rows.shape[0]):
+            aim = aim + xp.astype(rows[row], xp.float64) * (weights[row] / safe)[:, None]
         length = xp.sqrt(squared_from(aim[None], point)[0])
-    pull = length * total
-    held = added(xp.astype(here, xp.float64))
-    share = xp.where(pull > held, 1.0 - held / xp.where(pull > 0, pull, 1.0), 0.0)
-    moved = point + (aim - point) * share[:, None]
-    return moved, length * share, added(distances) / rows.shape[0]
+        pull = length * total
+        held = added(xp.astype(here, xp.float64))
+        share = xp.where(pull > held, 1.0 - held / xp.where(pull > 0, pull, 1.0), 0.0)
+        moved = point + (aim - point) * share[:, None]
+        return moved, length * share, added(distances) / rows.shape[0]
 
 
 def _or_nearest(rows: Array, point: Array) -> Array:

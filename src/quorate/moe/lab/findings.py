@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from quorate.moe.lab.report import NO_ATTACK, PLAIN, POISONED, Report, Series
+from quorate.moe.lab.report import BIT, NO_ATTACK, PLAIN, POISONED, Report, Series
 
 
 def share(value: float | None) -> str:
@@ -21,6 +21,61 @@ def scored(metric: str, value: float | None) -> str:
     if value is None:
         return "NaN"
     return f"{value:.1%}" if metric == "accuracy" else f"{value:.3f}"
+
+
+def headline(report: Report, subject: str, n: int) -> str:
+    """The finding to remember: what the least of faults does to one gate, and to replicas."""
+    wanted = {"subject": subject, "rule": PLAIN}
+    one = report.one(**wanted, attack=BIT)
+    moved, by = report.worst("misrouted", 1, but=POISONED, **wanted)
+    if one is not None:
+        moved, by = one.at("misrouted", 1), "one flipped bit"
+    first = f"{subject}: {by.replace('_', ' ')} misroutes {share(moved)} of one gate's tokens"
+    return f"{first}\n{_held(report, subject, n, 'no token moves')}"
+
+
+def headline_score(report: Report, subject: str, n: int) -> str:
+    """The same in the model's own metric."""
+    metric, wanted = report.metric(subject), {"subject": subject, "rule": PLAIN}
+    one = report.one(**wanted, attack=BIT)
+    score, by = report.worst("score", 1, but=POISONED, **wanted)
+    if one is not None:
+        score, by = one.at("score", 1), "one flipped bit"
+    honest = report.one(**wanted, attack=NO_ATTACK)
+    before = "" if honest is None else f" from {scored(metric, honest.at('score', 0))}"
+    first = f"{subject}: {by.replace('_', ' ')} takes one gate's {metric}{before} to"
+    held = _held(report, subject, n, f"the {metric} stays as it was")
+    return f"{first} {scored(metric, score)}\n{held}"
+
+
+def _held(report: Report, subject: str, n: int, then: str) -> str:
+    """What holds of replicas, by the rules under which it was measured to hold."""
+    f, rules = (n - 1) // 3, report.rules_of(subject, n)
+    lost = [
+        rule
+        for rule in rules
+        if any(_worst_of(report, subject, n, rule, name, f)[0] for name in ("misrouted", "void"))
+    ]
+    if len(lost) == len(rules):
+        return f"{n} copies, {f} of them lying, beside it"
+    but = f" under any rule but {_listed(lost)}" if lost else ""
+    return f"{n} copies, {f} of them lying: {then}{but}"
+
+
+def headline_poisoned(report: Report, subject: str, n: int, rule: str) -> str:
+    """What poisoned training comes to, in copies and in gates trained apart."""
+    metric, target = report.metric(subject), report.subjects[subject]["target"]
+    copies = _of(report, subject, "copies", n, rule, POISONED)
+    apart = _of(report, subject, "apart", n, rule, POISONED)
+    if copies is None or apart is None:
+        return f"{subject}: {metric} of {target} where training was poisoned"
+    f = copies.faults
+    return (
+        f"{subject}: {metric} of {target}, in {n} copies of a poisoned gate: "
+        f"{scored(metric, copies.at('targeted', n))}\n"
+        f"in {n} gates trained apart, {f} of them poisoned: "
+        f"{scored(metric, apart.at('targeted', f))}"
+    )
 
 
 def findings(report: Report) -> list[str]:
@@ -85,8 +140,9 @@ def _beyond(report: Report, subject: str) -> Iterator[str]:
             for rule in rules
         }
         broken = [rule for rule, value in moved.items() if value > 0]
-        refused = max(
-            _worst_of(report, subject, n, rule, "refused", f + 1)[0] or 0.0 for rule in rules
+        refused, void = (
+            max(_worst_of(report, subject, n, rule, name, f + 1)[0] or 0.0 for rule in rules)
+            for name in ("refused", "void")
         )
         how = (
             f"{_listed(broken)} misroute{'s' if len(broken) == 1 else ''} up to "
@@ -95,8 +151,9 @@ def _beyond(report: Report, subject: str) -> Iterator[str]:
             else "none is misrouted by the attacks mounted here"
         )
         yield (
-            f"{n} copies, {f + 1} of them lying, one more than is borne: {how}; if only a "
-            f"quorum's choice is served, up to {share(refused)} are refused."
+            f"{n} copies, {f + 1} of them lying, one more than is promised: {how}; up to "
+            f"{share(void)} have no answer that could be served; if only a quorum's choice is "
+            f"served, up to {share(refused)} are refused."
         )
         first = _first_unbacked(report, subject, n, rules)
         if first is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from quorate.moe.lab.plots import BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILLION, drawing, files
+from quorate.moe.lab.drawing import BLUE, GREEN, ORANGE, PURPLE, VERMILLION, drawing, files
 from quorate.moe.lab.tables import table
 
 NOT_APPLICABLE: Final = "n/a"
@@ -32,15 +32,21 @@ def measured_of(row: Row) -> str:
     return f"{_short(row['worst'])} of {bound or _short(row['bound'])}"
 
 
+def brief_of(row: Row) -> str:
+    """The same as short as it can be, for a terminal of 80 columns."""
+    return measured_of(row).replace(" of ", "/").replace("no bound", "none")
+
+
 def _short(value: Any) -> str:
     return value if isinstance(value, str) else f"{value:,.3g}" if value < 1000 else f"{value:,.0f}"  # noqa: PLR2004
 
 
-def cells(told: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+def cells(told: Mapping[str, Any], *, brief: bool = False) -> tuple[list[str], list[list[str]]]:
     """Heads and lines of the table: a line per rule, a column per size."""
     rows = told["rows"]
     sizes = sorted({(row["n"], row["faults"]) for row in rows})
-    found = {(row["rule"], row["n"], row["faults"]): measured_of(row) for row in rows}
+    shown = brief_of if brief else measured_of
+    found = {(row["rule"], row["n"], row["faults"]): shown(row) for row in rows}
     lines = [
         [name, *(found.get((name, *size), "") for size in sizes)]
         for name in dict.fromkeys(row["rule"] for row in rows)
@@ -59,7 +65,7 @@ def page(told: Mapping[str, Any]) -> str:
     sources = {row["rule"]: row["source"] for row in rows if row["source"]}
     parts = [
         "# Fusion rules under attack: measured and proven",
-        f"Made by `quorate bench fusion`. {_ABOUT}",
+        f"{_made(told)} {_ABOUT}",
         table(*cells(told)),
         "## Attacks",
         "\n".join(f"- {name}" for name in told["attacks"]),
@@ -71,68 +77,98 @@ def page(told: Mapping[str, Any]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def _made(told: Mapping[str, Any]) -> str:
+    quick = " --quick" if told["quick"] else ""
+    versions = ", ".join(f"{name} {version}" for name, version in told["versions"].items())
+    return f"Made by `quorate bench fusion{quick}`, seed {told['seed']}, with {versions}."
+
+
 def kappa_picture(told: Mapping[str, Any]) -> dict[str, bytes]:
-    """Measured over proven, a row per rule and a mark per size.
+    """Measured and proven, a row per rule and two marks per size; least measured on top.
 
     Raises:
         OperationalError: matplotlib is not installed.
     """
     rows = told["rows"]
-    names = [name for name in dict.fromkeys(row["rule"] for row in rows) if _usable(rows, name)]
+    names = sorted(dict.fromkeys(row["rule"] for row in rows), key=lambda name: _rank(rows, name))
     sizes = sorted({(row["n"], row["faults"]) for row in rows})
     with drawing() as made:
-        figure = made.figure.Figure(figsize=(9.6, 2.0 + 0.42 * len(names)), layout="constrained")
-        axes = figure.add_subplot()
+        figure = made.figure.Figure(figsize=(9.6, 2.9 + 0.52 * len(names)), layout="constrained")
+        axes = figure.add_subplot(xscale="log")
         for place, (size, (marker, colour)) in enumerate(zip(sizes, _MARKS, strict=False)):
-            dots = [
-                (share, names.index(row["rule"]) + (place - len(sizes) / 2 + 0.5) * 0.14)
-                for row in rows
-                if (row["n"], row["faults"]) == size and (share := _share(row)) is not None
-            ]
-            if dots:
-                axes.plot(
-                    *zip(*dots, strict=True), ls="", marker=marker, ms=7, color=colour,
-                    label=f"n = {size[0]}, f = {size[1]}",
-                )  # fmt: skip
+            label = f"n = {size[0]}, f = {size[1]}"
+            axes.plot([], [], ls="", marker=marker, ms=6.5, color=colour, label=label)
+            for row in rows:
+                if (row["n"], row["faults"]) == size:
+                    height = names.index(row["rule"]) + (place - len(sizes) / 2 + 0.5) * 0.19
+                    _marks(axes, row, height, marker, colour)
+        axes.plot([], [], ls="", marker="|", ms=11, mew=2.2, color="black", label="proven bound")
         for place, name in enumerate(names):
             _remark(axes, place, [row for row in rows if row["rule"] == name])
-        axes.axvline(1, color=VERMILLION, lw=2)
-        axes.text(0.99, -0.75, "proven bound", color=VERMILLION, ha="right", fontweight="bold")
         axes.set_yticks(range(len(names)), [name.replace("_", " ") for name in names])
-        axes.set(xlim=(0, max(1.08, 1.05 * _greatest(rows))), ylim=(len(names) - 0.4, -1.2))
-        axes.grid(axis="y", color="#eeeeee")
+        axes.set_ylim(len(names) - 0.4, -0.6)
+        axes.set_yticks([place + 0.5 for place in range(len(names) - 1)], minor=True)
+        axes.grid(axis="y", which="minor", color="#dddddd")
+        axes.grid(axis="x", color="#eeeeee")
+        axes.tick_params(axis="y", which="both", length=0)
         axes.set_axisbelow(True)
-        axes.set_xlabel("greatest kappa measured under any attack, as a share of the proven one")
-        figure.legend(loc="outside lower center", ncols=len(sizes), frameon=False)
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:,g}")
+        axes.set_xlabel(
+            "kappa: squared distance from the honest mean, by the honest variance (less is better)"
+        )
+        figure.legend(loc="outside lower center", ncols=len(sizes) + 1, frameon=False)
         figure.suptitle(
-            "How far liars led each fusion rule astray", x=0.01, ha="left", fontweight="bold",
-            fontsize=13,
+            "How far liars led each fusion rule astray, and the proven limit",
+            x=0.01, ha="left", fontweight="bold", fontsize=13,
         )  # fmt: skip
+        axes.set_title(_reading(rows), fontsize=9.5, fontweight="normal", color="#444444")
         return files(figure, "fusion-kappa")
+
+
+def _reading(rows: Sequence[Row]) -> str:
+    """How to read the marks; and which are missing, so that no gap is taken for a zero."""
+    lines = [
+        "Filled: greatest kappa measured under any attack; bar: what is proven. A long gap means",
+        "that the bound is loose or that no attack here came near it: it makes no rule better.",
+    ]
+    missing: dict[int, list[str]] = {}
+    for row in rows:
+        if row["worst"] is None and _usable(rows, row["rule"]):
+            missing.setdefault(row["n"], []).append(row["rule"].replace("_", " "))
+    lines += [f"Too few replicas at n = {n}: {', '.join(names)}." for n, names in missing.items()]
+    return "\n".join(lines)
+
+
+def _marks(axes: Any, row: Row, height: float, marker: str, colour: str) -> None:
+    worst, bound = row["worst"], row["bound"]
+    if not isinstance(worst, float) or worst <= 0:
+        return
+    if isinstance(bound, (int, float)):
+        axes.plot([worst, bound], [height] * 2, color=colour, lw=1.1, alpha=0.55)
+        axes.plot([bound], [height], ls="", marker="|", ms=9, mew=2.2, color=colour)
+    axes.plot([worst], [height], ls="", marker=marker, ms=6.5, color=colour)
+
+
+def _rank(rows: Sequence[Row], name: str) -> tuple[float, ...]:
+    """By what was measured, worst over the sizes; rules that were not measured last."""
+    found = [row["worst"] for row in rows if row["rule"] == name and row["worst"] is not None]
+    return (0.0, max(map(float, found))) if found else (1.0,)
 
 
 def _usable(rows: Sequence[Row], name: str) -> bool:
     return any(row["worst"] is not None for row in rows if row["rule"] == name)
 
 
-def _share(row: Row) -> float | None:
-    """Measured over proven, or ``None`` where that is no number."""
-    if not isinstance(row["worst"], float) or not isinstance(row["bound"], (int, float)):
-        return None
-    return float(row["worst"] / row["bound"])
-
-
-def _greatest(rows: Sequence[Row]) -> float:
-    return max((share for row in rows if (share := _share(row)) is not None), default=0.0)
-
-
 def _remark(axes: Any, place: int, rows: Sequence[Row]) -> None:
-    """Say of a rule without a bound how far it was led."""
-    if any(row["bound"] == "inf" for row in rows):
-        worst = max(row["worst"] for row in rows if isinstance(row["worst"], float))
-        axes.text(
-            0.02, place, f"no bound exists: kappa of {worst:,.0f} measured", va="center",
-            color=VERMILLION, fontweight="bold",
-        )  # fmt: skip
+    """Say of a rule why marks are missing."""
+    if not any(row["worst"] is not None for row in rows):
+        reason = str(rows[-1]["excluded"]).removeprefix(f"{rows[-1]['rule']} ")
+        text, colour = f"not applicable: {reason.replace(' needs ', ' it needs ', 1)}", "#666666"
+    elif any(row["bound"] == "inf" for row in rows):
+        text, colour = "no bound exists: one liar moves it as far as it likes", VERMILLION
     elif all(row["bound"] is None for row in rows):
-        axes.text(0.02, place, "no bound is proven here", va="center", color=GREY)
+        text, colour = "no bound is proven here", "#666666"
+    else:
+        return
+    across = axes.get_yaxis_transform()
+    axes.text(0.02, place, text, transform=across, va="center", color=colour, fontweight="bold")

@@ -13,10 +13,10 @@ from quorate.core.quorum import quorum_size, tolerated_faults
 from quorate.fusion import fuse
 from quorate.moe.lab.attacks import Attack, Scene
 from quorate.moe.lab.layers import CHOSEN, top_k
+from quorate.moe.lab.names import VOTE
 from quorate.moe.lab.subject import Subject
 from quorate.routing.rules_logits import route_logits
 
-VOTE: Final = "vote"
 Kind = Literal["one", "copies", "apart"]
 
 _DIGITS: Final = 6

@@ -12,6 +12,7 @@ from quorate.core.errors import UsageError
 VERSION: Final = 1
 NO_ATTACK: Final = "no attack"
 POISONED: Final = "poisoned_training"
+BIT: Final = "flipped_bit"
 PLAIN: Final = "plain gate"
 LISTS: Final = (
     "score",

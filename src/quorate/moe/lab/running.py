@@ -11,25 +11,16 @@ from typing import Any, Final
 import numpy as np
 import torch
 
-from quorate.core.errors import UsageError
-from quorate.fusion.names import RULES, check_rule, find_rule
 from quorate.moe.lab import digits, text
+from quorate.moe.lab.asked import check_asked, too_few
 from quorate.moe.lab.attacks import ATTACKS, Attack
 from quorate.moe.lab.layers import steady
-from quorate.moe.lab.measure import VOTE, Bench, Kind, Outcome
+from quorate.moe.lab.measure import Bench, Kind, Outcome
+from quorate.moe.lab.names import MOST_GATES, RULE_NAMES, SIZES
 from quorate.moe.lab.report import LISTS, NO_ATTACK, PLAIN, Report, Series
-from quorate.moe.lab.subject import MOST_GATES, Subject
+from quorate.moe.lab.subject import Subject
 
-SIZES: Final = (4, 7)
 MODELS: Final = {"digits": digits, "text": text}
-RULE_NAMES: Final = (
-    "mean",
-    VOTE,
-    *(name for name in RULES if name != "mean"),
-    "nnm+median",
-    "nnm+trimmed_mean",
-)
-"""Every rule measured; ``mean`` bears no liar and stands for the lack of one."""
 
 Shown = Callable[[int, int | None], None]
 
@@ -62,7 +53,10 @@ def run_lab(
         UsageError: an argument names nothing that there is.
         OperationalError: what a model is trained on is not there.
     """
-    chosen = _checked(models, sizes, rules, attacks)
+    known = {attack.name: attack for attack in ATTACKS}
+    names = list(known) if attacks is None else list(attacks)
+    check_asked(models, sizes, rules, names)
+    chosen = [known[name] for name in names]
     steps = _Steps(progress, models, sizes, rules, chosen, quick=quick)
     subjects: dict[str, dict[str, Any]] = {}
     series: list[Series] = []
@@ -83,7 +77,7 @@ def run_lab(
             {"rule": rule, "n": n, "reason": reason}
             for n in sizes
             for rule in rules
-            if (reason := _too_few(rule, n)) is not None
+            if (reason := too_few(rule, n)) is not None
         ],
         series=series,
     )
@@ -96,59 +90,10 @@ def _panels(sizes: Sequence[int]) -> Iterator[tuple[Kind, int]]:
         yield "apart", n
 
 
-def _checked(
-    models: Sequence[str],
-    sizes: Sequence[int],
-    rules: Sequence[str],
-    attacks: Sequence[str] | None,
-) -> list[Attack]:
-    known = {attack.name: attack for attack in ATTACKS}
-    names = list(known) if attacks is None else list(attacks)
-    for what, given, there in (
-        ("model", models, list(MODELS)),
-        ("attack", names, list(known)),
-        ("rule", rules, None),
-    ):
-        for name in given:
-            if there is not None and name not in there:
-                raise UsageError(f"{name!r} is no {what}; there is {', '.join(there)}")
-        if not given:
-            raise UsageError(f"no {what} is named; name at least one")
-    for n in sizes:
-        if isinstance(n, bool) or not isinstance(n, int) or not SIZES[0] <= n <= MOST_GATES:
-            raise UsageError(
-                f"{n!r} replicas; give {SIZES[0]} to {MOST_GATES}: fewer bear no liar, and "
-                f"{MOST_GATES} gates are trained"
-            )
-    if not sizes:
-        raise UsageError(f"no number of replicas is given; give {SIZES[0]} to {MOST_GATES}")
-    for n in sizes:
-        reasons = [_too_few(rule, n) for rule in rules]
-        if None not in reasons:
-            raise UsageError(f"{reasons[0]}; name another rule, or more replicas")
-    return [known[name] for name in names]
-
-
-def _too_few(rule: str, n: int) -> str | None:
-    """Why ``n`` replicas are too few for the rule, or ``None``.
-
-    Raises:
-        UsageError: there is no such rule.
-    """
-    if rule == VOTE:
-        return None
-    find_rule(rule)
-    try:
-        check_rule(rule, n)
-    except UsageError as error:
-        return str(error)
-    return None
-
-
 def _usable(bench: Bench, rules: Sequence[str]) -> list[str]:
     if bench.kind == "one":
         return [PLAIN]
-    return [rule for rule in rules if _too_few(rule, bench.n) is None]
+    return [rule for rule in rules if too_few(rule, bench.n) is None]
 
 
 def _measured(
@@ -208,7 +153,7 @@ class _Steps:
             training += steps + (max(sizes) + 1) * gate_steps
         measured = len(attacks)
         for n in sizes:
-            usable = sum(_too_few(rule, n) is None for rule in rules)
+            usable = sum(too_few(rule, n) is None for rule in rules)
             liars = sum(n + (1 if attack.at_source else n) for attack in attacks)
             measured += usable * liars
         self._total = training + measured * len(models)

@@ -12,7 +12,6 @@ from torch.nn import functional
 
 from quorate.moe.lab.layers import CHOSEN, EXPERTS, mixed, seeded, top_k
 
-MOST_GATES: Final = 7
 _SHARE_SEEN: Final = 0.8
 _FIRST_SEED: Final = 1000
 

@@ -17,7 +17,7 @@ def markdown(report: Report) -> str:
     """The whole report; the same for the same report."""
     parts = ["# Lying gates: what the lab measured", _made(report), "## Reading"]
     parts += [_bullets(findings(report)), "## Models", table(*model_table(report))]
-    parts += ["## Attacks", table(*attack_list(report))]
+    parts += ["## Attacks", _counted(report), table(*attack_list(report))]
     for subject in report.subjects:
         parts += _of_subject(report, subject)
     if report.skipped:
@@ -35,6 +35,13 @@ def _made(report: Report) -> str:
         f"Made by `quorate bench moe{quick}`, seed {report.seed}, with {versions}. "
         "Shares are of all test tokens."
     )
+
+
+def _counted(report: Report) -> str:
+    told = f"{len(report.lying())} attacks on replicas"
+    if POISONED in report.attacks:
+        told += f"; and {POISONED}, which befalls a gate before it is copied and is shown by itself"
+    return f"{told}."
 
 
 def _of_subject(report: Report, subject: str) -> list[str]:
@@ -140,7 +147,7 @@ def worst(
 def attack_table(
     report: Report, subject: str, replicas: str, n: int, name: str
 ) -> tuple[list[str], Rows]:
-    """Each attack by rule, with as many liars as are borne; one gate alone beside them."""
+    """Each attack by rule, with as many liars as are promised; one gate alone beside them."""
     rules = [
         rule
         for rule in report.rules
