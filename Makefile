@@ -100,6 +100,7 @@ lock: ## resolve the dependencies again (needs uv on PATH)
 	$(COMPILE) --extra build --extra demo --extra dev --extra fast --extra insight --extra plots \
 		--extra transformers -c requirements/dev.lock --no-annotate -o requirements/moe.lock
 	$(RESOLVE) requirements/fusion-peers.in --no-deps --no-annotate -o requirements/fusion-peers.lock
+	$(RESOLVE) requirements/triton.in --no-deps --no-annotate -o requirements/triton.lock
 	# All as in dev.lock but NumPy, of which the peers' own libraries want an older one.
 	awk '/^[a-z]/ { other = !/^numpy==/ } other' requirements/dev.lock > requirements/others.tmp
 	$(COMPILE) --extra build --extra bench --extra transformers -c requirements/others.tmp --no-annotate \
@@ -128,11 +129,13 @@ $(ADAPTERS): requirements/adapters.lock $(DEV)
 
 # Heavy, so kept apart. The peers are there to be compared with: what they ask for beyond
 # what is here is not installed.
-$(MOE): requirements/moe.lock requirements/fusion-peers.lock $(DEV)
+$(MOE): requirements/moe.lock requirements/fusion-peers.lock requirements/triton.lock $(DEV)
 	@echo "setting up $(MOES) from requirements/moe.lock and $(TORCH) (minutes, once) ..."
 	@$(PYTHON) -m venv $(IF_TORCH) $(MOES)
 	@$(IN_MOE) --require-hashes -r $<
 	@$(MOES)/bin/python -c 'import torch' 2>/dev/null || $(IN_MOE) "$(TORCH)"
+	@$(MOES)/bin/python -c 'import triton' 2>/dev/null || \
+		$(IN_MOE) --require-hashes --no-deps -r requirements/triton.lock
 	@$(IN_MOE) --require-hashes --no-deps -r requirements/fusion-peers.lock
 	@$(IN_MOE) --no-deps --no-build-isolation --editable .
 	@touch $@
