@@ -7,7 +7,8 @@ from statistics import median
 
 def route_batch(votes, experts, quorum):
     """``votes[i][t]`` as Python integers: per token (expert, count), and dissent and void."""
-    limit = 2**63 if experts is None else experts
+    # An expert's number is an int64 in the result.
+    limit = min(2**63, experts or 2**63)
     tokens = []
     dissent = [0] * len(votes)
     void = [0] * len(votes)

@@ -75,6 +75,11 @@ def test_rows_of_different_widths_count_as_by_hand(data):
     same_as_naive([row.tolist() for row in rows], route_batch(swapped, experts=experts), experts)
 
 
+def test_a_vote_that_is_no_int64_is_void_whatever_the_number_of_experts():
+    got = route_batch(np.array([[2**63]], dtype=np.uint64), experts=2**70)
+    assert (got.expert.tolist(), got.void.tolist()) == ([-1], [1])
+
+
 def test_lists_may_hold_integers_beyond_every_width():
     got = route_batch([[3, 2**70], [3, -(2**70)], [3, 2**63 - 1], [2**64, 2**63 - 1]])
     assert got.expert.tolist() == [3, -1]
