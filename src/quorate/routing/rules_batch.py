@@ -89,7 +89,7 @@ def route_batch(
             type. N is 1 to 64. May be mapped from a file: it is read in blocks, and beyond
             the result only a few blocks are held in memory.
         experts: number of experts; a vote of this or above is void, as negative ones are,
-            and as is one of 2^63 or above in any case.
+            and so is one of 2^63 or above in any case.
             ``None``: every vote from 0 to 2^63 - 1 names an expert.
         faults: how many replicas may lie, any whole number; ``(N - 1) // 3`` if ``None``.
         progress: called after each block with the number of tokens done so far.
