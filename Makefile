@@ -31,7 +31,7 @@ IF_TORCH = $$($(PYTHON) -c 'import torch' 2>/dev/null && echo --system-site-pack
 CLIENTS := openai a2a-sdk mcp httpx2 httpx
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-adapters test-moe mutants soak lint bench quality conformance lock clean
+.PHONY: help demo test test-adapters test-moe mutants soak soak-council lint bench quality conformance lock clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
@@ -67,6 +67,11 @@ mutants: $(DEV) ## plant defects one at a time; each has to fail the tests named
 SECONDS ?= 300
 soak: $(DEV) ## random panels and hostile experts, killed and resumed (SECONDS=300 SEED=any)
 	@$(BIN)/python tests/soak/run.py --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
+
+PROPOSALS ?= 500
+soak-council: $(DEV) ## four processes vote and execute, and are killed (PROPOSALS=500)
+	@QUORATE_COUNCIL_PROPOSALS=$(PROPOSALS) $(BIN)/python -m pytest -n 0 \
+		tests/council/test_council_processes.py
 
 lint: $(DEV) ## check style, types and layers
 	@$(BIN)/ruff check
