@@ -170,6 +170,9 @@ import signal, sys
 from quorate.cli import main
 from quorate.fusion import robustness
 
+# What starts the tests in the background may have had it ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 def table(progress, **_):
     {body}
 
