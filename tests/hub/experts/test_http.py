@@ -490,6 +490,7 @@ def test_a_server_that_sends_the_token_back_does_not_get_it_on_record(serve, tok
         ("host/path", {}, UsageError, "give one such as https://host/path"),
         (3, {}, UsageTypeError, "the url is 3"),
         ("https://user:pass@host/", {}, UsageError, "holds a name or password"),
+        ("https://user:pass@host:door/", {}, UsageError, "the url cannot be read"),
         ("http://host/", {"bearer_env": "T"}, UsageError, "plain http"),
         ("https://host/", {"bearer_env": "the secret"}, UsageError, "and not the secret"),
         ("https://host/", {"retries": -1}, UsageError, "retries is -1"),
@@ -511,6 +512,7 @@ def test_what_cannot_be_declared_is_refused(url, keys, error, told):
     with pytest.raises(error) as caught:
         HTTPExpert(url, **keys)
     assert told in str(caught.value)
+    assert "pass@" not in str(caught.value)
 
 
 def test_the_bounds_are_the_last_allowed():

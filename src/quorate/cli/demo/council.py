@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import os
 import shlex
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 from quorate.cli.demo.monitors import INSIDER, Monitor, mib, panel
 from quorate.cli.demo.watched import MOST, PAUSE_SECONDS, STEP, Watched, watched
+from quorate.cli.demo.workplace import workplace
 from quorate.core.errors import MisbehaviourError, OperationalError, UsageError
 from quorate.core.identity import Ed25519Signer
 from quorate.core.text import counted
@@ -66,7 +65,7 @@ def run_council_demo(heard: Heard, folder: Path | None = None) -> dict[str, Any]
                 f"{folder / name} is there already, and a record is never written over; "
                 "name another folder"
             )
-    with _workplace(folder) as place:
+    with workplace(folder) as place:
         signer = Ed25519Signer.generate()
         write_key(place / KEYS / "ledger.key", signer)
         with (
@@ -380,25 +379,6 @@ def _verify(place: Path, note: str) -> dict[str, Any]:
     if report is None:
         raise OperationalError("verifying a ledger gave no report")
     return report.to_dict()
-
-
-@contextmanager
-def _workplace(folder: Path | None) -> Iterator[Path]:
-    """A temporary folder; at the end what is in it moves into ``folder``, if one is named."""
-    try:
-        if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".quorate-demo-", dir=folder) as name:
-            place = Path(name)
-            yield place
-            if folder is not None:
-                for made in sorted(place.iterdir()):
-                    made.rename(folder / made.name)
-    except OSError as error:
-        where = "a temporary folder" if folder is None else f"the folder {folder}"
-        raise OperationalError(
-            f"{where} cannot be used: {error.strerror or error}; name another with --keep"
-        ) from error
 
 
 def _kept(folder: Path) -> dict[str, Any]:

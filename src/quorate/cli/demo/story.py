@@ -34,6 +34,7 @@ from quorate.cli.demo.deciding import QUORUM, decide, open_panel
 from quorate.cli.demo.draws import draws, worst
 from quorate.cli.demo.methods import Answers, Figures, compare
 from quorate.cli.demo.tampering import cut, flip
+from quorate.cli.demo.workplace import workplace
 from quorate.cli.shown import progress
 from quorate.core.errors import OperationalError, UsageError
 from quorate.core.exact import as_text
@@ -66,7 +67,7 @@ def tell(folder: Path | None = None) -> dict[str, Any]:
     with stages.time("training"), progress("training seven models") as step:
         cases = load()
         trained = train(cases, step)
-    with _workplace(folder) as place:
+    with workplace(folder) as place:
         signer = Ed25519Signer.generate()
         write_key(place / KEYS / "ledger.key", signer)
         with Ledger.open(f"sqlite:///{place / LEDGER}", signer=signer) as ledger:
@@ -111,25 +112,6 @@ def _refuse_used(folder: Path | None) -> None:
                 f"{folder / name} is there already, and a record is never written over; "
                 "name another folder"
             )
-
-
-@contextmanager
-def _workplace(folder: Path | None) -> Iterator[Path]:
-    """A temporary folder; at the end what is in it moves into ``folder``, if one is named."""
-    where = "a temporary folder" if folder is None else f"the folder {folder}"
-    try:
-        if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".quorate-demo-", dir=folder) as name:
-            place = Path(name)
-            yield place
-            if folder is not None:
-                for made in sorted(place.iterdir()):
-                    made.rename(folder / made.name)
-    except OSError as error:
-        raise OperationalError(
-            f"{where} cannot be used: {error.strerror or error}; name another with --keep"
-        ) from error
 
 
 def _decide_all(

@@ -83,7 +83,8 @@ def checked_url(url: object, *, secret: bool, insecure_http: bool = False) -> st
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except ValueError as error:
-        raise UsageError(f"the url {url!r} cannot be read: {error}") from error
+        # Not the url itself: it may hold a password.
+        raise UsageError(f"the url cannot be read: {error}") from error
     if parts.username is not None or parts.password is not None:
         raise UsageError(
             "the url holds a name or password; name an environment variable that holds it instead"
