@@ -91,6 +91,17 @@ def test_a_row_that_only_just_is_the_geometric_median_is_given_back():
     assert geometric_median(rows, faults=0).tolist() == [-1.0, 0.0]
 
 
+def test_a_row_that_only_just_is_not_the_geometric_median_holds_nobody_up():
+    """Beside such a row plain steps shrink to nearly nothing long before they arrive."""
+    for rows in (
+        [[1.0, 0.0]] * 3 + [[1.0, 1.0]] * 2 + [[2.0, 1.0], [-2.0, 1.0]],
+        [[-2.0, -1.0], [-1.0, -2.0], [1.0, -2.0], [1.0, -2.0], [3.0, 3.0]],
+        [[-3.0, -1.0]] * 3 + [[-3.0, -3.0], [-2.0, -1.0], [-1.0, -2.0], [2.0, 1.0]],
+    ):
+        found = naive.cost(rows, geometric_median(rows, faults=0).tolist())
+        assert found <= naive.least_cost(rows, rounds=3000) * (1 + 1e-11)
+
+
 def test_too_few_steps_show():
     rows = [[0.0, 0.0], [4.0, 0.0], [0.0, 3.0]]
     full = naive.cost(rows, geometric_median(rows).tolist())
