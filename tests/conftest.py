@@ -6,11 +6,14 @@ import re
 import pytest
 from hypothesis import HealthCheck, settings
 
-# No deadline and no too_slow check: both measure the machine, not the code.
+# No deadline and no too_slow check: both measure the machine, not the code. The same examples
+# each time, so that a run says something about what was changed since the last; `make explore`
+# draws others.
 settings.register_profile(
     "quorate",
     deadline=None,
     print_blob=True,
+    derandomize="QUORATE_EXPLORE" not in os.environ,
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("quorate")

@@ -94,6 +94,42 @@ def test_checkpoint_pins_the_ledger(here, quorate):
     assert not (here / "none.db").exists()
 
 
+def test_a_bundle_verifies_alone(here, quorate):
+    code, text, err = quorate("ledger", "bundle", 3)
+    assert (code, err) == (0, "")
+    assert quorate("ledger", "bundle", 3, "--json")[0] == 0
+    code, out, _ = quorate("ledger", "bundle", 3, "-o", "three.json", "--json")
+    assert (code, told(out)["file"]) == (0, "three.json")
+    shutil.move("three.json", here.parent / "three.json")
+    file = here.parent / "three.json"
+    code, out, _ = quorate("verify", file, "--policy", "policy.toml")
+    assert (code, "proven against a checkpoint of 9 entries" in out) == (0, True)
+    code, out, _ = quorate("verify", file, "--policy", "policy.toml", "--json")
+    assert (code, told(out)["size"], told(out)["seq"]) == (0, 9, 3)
+    assert told(text)["receipt"] == told(file.read_text())["receipt"]
+    assert quorate("verify", file, "--policy", "policy.toml", "--replay")[0] == 2
+    file.write_text(text.replace("index 3", "index 4"))
+    assert quorate("verify", file, "--policy", "policy.toml")[0] == 2
+    lines = told(text)["proof"].splitlines()
+    lines[2], lines[3] = lines[3], lines[2]
+    file.write_text(json.dumps(told(text) | {"proof": "\n".join(lines) + "\n"}))
+    code, _, err = quorate("verify", file, "--policy", "policy.toml")
+    assert (code, "does not lead to the root" in err) == (4, True)
+
+
+def test_a_bundle_against_a_checkpoint_takes_no_key(here, quorate):
+    quorate("ledger", "checkpoint", "-o", "pin.txt")
+    made = quorate("ledger", "bundle", 8, "--ledger", "ledger.db", "--checkpoint", "pin.txt")
+    assert made[0] == 0
+    for wrong, why in (
+        (("9",), "entry 9"),
+        (("8", "--ledger", "ledger.db"), "--signer"),
+        (("8", "--checkpoint", "pin.txt", "--signer", "keys/ledger.key"), "nothing is signed"),
+    ):
+        code, _, err = quorate("ledger", "bundle", *wrong)
+        assert (code, why in err) == (2, True), err
+
+
 def test_a_checkpoint_tells_the_size_in_the_note(here, quorate, monkeypatch):
     real = Ledger.checkpoint
 

@@ -4,7 +4,13 @@ import hashlib
 
 import pytest
 
-from quorate.ledger.merkle import MerkleTree, leaf_hash, node_hash
+from quorate.ledger.merkle import (
+    MerkleTree,
+    inclusion_proof,
+    leaf_hash,
+    node_hash,
+    root_by_proof,
+)
 
 # Leaves and roots of the reference tests of Certificate Transparency.
 LEAVES = ["", "00", "10", "2021", "3031", "40414243", "5051525354555657",
@@ -62,3 +68,41 @@ def test_asking_for_the_root_changes_nothing():
         tree.append(leaf_hash(leaf))
         assert tree.root() == tree.root()
     assert tree.root() == mth([b"a", b"b", b"c"])
+
+
+def path(m, leaves):
+    """PATH of RFC 6962, section 2.1.1, word for word."""
+    if len(leaves) == 1:
+        return []
+    k = 1
+    while 2 * k < len(leaves):
+        k *= 2
+    if m < k:
+        return [*path(m, leaves[:k]), mth(leaves[k:])]
+    return [*path(m - k, leaves[k:]), mth(leaves[:k])]
+
+
+def test_every_proof_to_size_40_as_defined_and_it_leads_to_the_root():
+    for size in range(1, 41):
+        leaves = [bytes([number]) for number in range(size)]
+        hashes = [leaf_hash(leaf) for leaf in leaves]
+        for index in range(size):
+            proof = inclusion_proof(hashes, index)
+            assert proof == path(index, leaves)
+            assert root_by_proof(hashes[index], index, size, proof) == mth(leaves)
+
+
+def test_no_proof_serves_for_another_place_or_size():
+    """A path is good for its index; a leaf elsewhere would need a collision of SHA-256."""
+    for size in range(1, 18):
+        hashes = [leaf_hash(bytes([number])) for number in range(size)]
+        root = mth([bytes([number]) for number in range(size)])
+        for index in range(size):
+            proof = inclusion_proof(hashes, index)
+            for other in range(-1, size + 2):
+                for leaf in range(size):
+                    if (leaf, other) != (index, index):
+                        assert root_by_proof(hashes[leaf], other, size, proof) != root
+            for wrong in (proof[:-1], [*proof, hashes[0]]):
+                if wrong != proof:
+                    assert root_by_proof(hashes[index], index, size, wrong) != root

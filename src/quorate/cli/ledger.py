@@ -17,6 +17,7 @@ from quorate.core.errors import OperationalError, UsageError
 from quorate.core.text import counted, printable
 from quorate.ledger import Ledger, Policy, Receipt, read_signer
 from quorate.ledger import checkpoint as checkpoints
+from quorate.ledger.files import read_text
 
 _MOST_SHOWN: Final = 100_000
 
@@ -154,8 +155,59 @@ def checkpoint(
         say(f"wrote {output}, which pins {entries}; keep it somewhere else than the ledger")
 
 
+@app.command("bundle")
+def bundle(
+    seq: Annotated[int, typer.Argument(help="Number of the entry, from 0.", min=0)],
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(help="Prove it against this checkpoint; else one is signed now."),
+    ] = None,
+    signer: Annotated[
+        Path | None,
+        typer.Option(help="Private key of the ledger; else the one that ./quorate.toml names."),
+    ] = None,
+    ledger: Where = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="File to write it to; never replaced."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write one entry's receipt and the proof that the ledger holds it, as one JSON file.
+
+    Whoever has the public key can check the file alone: 'quorate verify FILE --key PUB'.
+    """
+    url = ledger_url(ledger)
+    if checkpoint is not None:
+        if signer is not None:
+            raise UsageError("give --checkpoint or --signer: with a checkpoint nothing is signed")
+        note = read_text(checkpoint, "checkpoint", limits.MAX_NOTE_BYTES)
+        with Ledger.open(url) as log:
+            made = log.bundle(seq, note)
+    else:
+        if signer is None:
+            if ledger is not None:
+                raise UsageError(
+                    "name the ledger's private key with --signer, or a checkpoint with --checkpoint"
+                )
+            signer = _declared_signer()
+        key = read_signer(signer)
+        # Opening it with a signer would begin a ledger where there is none.
+        Ledger.open(url).close()
+        with Ledger.open(url, signer=key) as log:
+            made = log.bundle(seq)
+    if output is None:
+        put(made.to_text())
+    else:
+        _write_new(output, made.to_text())
+        if as_json:
+            print_json({"file": str(output), "seq": seq, "origin": made.receipt.origin})
+            return
+        say(f"wrote {output}: entry {seq} of {made.receipt.origin}, with its proof")
+
+
 def _write_new(path: Path, note: str) -> None:
-    """Write the note whole, or leave no file."""
+    """Write the text whole, or leave no file."""
     try:
         with path.open("x", encoding="utf-8") as file:
             try:

@@ -13,7 +13,8 @@ from quorate.cli.where import Keys, PolicyFile, is_url, ledger_url, refuse_empty
 from quorate.core import limits
 from quorate.core.canonical import parse
 from quorate.core.errors import OperationalError, UsageError
-from quorate.ledger import Ledger, Policy, Receipt, VerifyReport
+from quorate.core.text import printable
+from quorate.ledger import Bundle, Ledger, Policy, Receipt, VerifyReport
 from quorate.ledger.files import read_start, read_text
 from quorate.ledger.log import parse_url
 
@@ -23,7 +24,7 @@ _HEAD_BYTES: Final = 4096
 
 def verify(
     target: Annotated[
-        str, typer.Argument(help="A ledger (URL or file), or a receipt (JSON file).")
+        str, typer.Argument(help="A ledger (URL or file), or a receipt or bundle (JSON file).")
     ],
     key: Keys = None,
     policy: PolicyFile = None,
@@ -36,7 +37,7 @@ def verify(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Verify every entry, or one receipt. Offline, with public keys only.
+    """Verify every entry, or one receipt or bundle. Offline, with public keys only.
 
     Exits 4 and names the first bad entry and the rule it breaks if it does not check out.
     """
@@ -102,14 +103,44 @@ def _verify_receipt(
 ) -> None:
     if checkpoint is not None or replay:
         raise UsageError("--checkpoint and --replay are for a whole ledger, not for one receipt")
-    text = read_text(path, "receipt", _RECEIPT_BYTES)
-    receipt = Receipt.from_dict(parse(text.removeprefix("\ufeff")))
+    members = parse(read_text(path, "receipt", _RECEIPT_BYTES).removeprefix("\ufeff"))
+    if isinstance(members, dict) and "bundle" in members:
+        _verify_bundle(Bundle.from_dict(members), trust, as_json=as_json)
+        return
+    receipt = Receipt.from_dict(members)
     receipt.verify(trust)
     if as_json:
         print_json({"verified": True, "origin": receipt.origin, "seq": receipt.seq})
     else:
         say(
-            f"verified receipt {receipt.seq} of {receipt.origin}: {receipt.kind}, sealed "
-            f"{receipt.timestamp} by {receipt.signer}\n"
-            "(that the ledger holds it there is shown by verifying the ledger)"
+            f"{_sealed(receipt)}\n"
+            "(that the ledger holds it there is shown by verifying the ledger, or a bundle)"
         )
+
+
+def _verify_bundle(bundle: Bundle, trust: Policy, *, as_json: bool) -> None:
+    pinned = bundle.verify(trust)
+    receipt = bundle.receipt
+    if as_json:
+        print_json(
+            {
+                "verified": True,
+                "origin": receipt.origin,
+                "seq": receipt.seq,
+                "size": pinned.size,
+                "root": pinned.root.hex(),
+            }
+        )
+    else:
+        say(
+            f"{_sealed(receipt)}\n"
+            f"the ledger holds it there: proven against a checkpoint of {pinned.size} entries, "
+            f"root {pinned.root.hex()}"
+        )
+
+
+def _sealed(receipt: Receipt) -> str:
+    return (
+        f"verified receipt {receipt.seq} of {receipt.origin}: {printable(receipt.kind)}, sealed "
+        f"{receipt.timestamp} by {receipt.signer}"
+    )

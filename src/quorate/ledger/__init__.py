@@ -1,5 +1,6 @@
 """The record: entries, receipts, a Merkle log, checkpoints, and the store beneath."""
 
+from quorate.ledger.bundle import Bundle
 from quorate.ledger.checkpoint import Checkpoint
 from quorate.ledger.entries import Entry
 from quorate.ledger.keyfiles import read_signer, read_verifier, write_key
@@ -9,6 +10,7 @@ from quorate.ledger.receipts import Receipt, Signature
 from quorate.ledger.verification import VerifyReport
 
 __all__ = [
+    "Bundle",
     "Checkpoint",
     "Entry",
     "Ledger",

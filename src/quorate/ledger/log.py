@@ -18,6 +18,7 @@ from quorate.core.errors import UsageError, UsageTypeError, VerificationError
 from quorate.core.identity import Ed25519Signer, Signer, Verifier
 from quorate.ledger import checkpoint as checkpoints
 from quorate.ledger.appending import Appender, Clock, NewRow, system_clock
+from quorate.ledger.bundle import Bundle, proven
 from quorate.ledger.entries import (
     check_kind,
     check_origin,
@@ -307,6 +308,26 @@ class Ledger:
                 self._take_in(row)
             pinned = checkpoints.Checkpoint(self._origin, self._tree.size, self._tree.root())
         return checkpoints.sign(pinned, self._signers)
+
+    def bundle(self, seq: int, checkpoint: str | None = None) -> Bundle:
+        """Bundle one entry's receipt with the proof that the log holds it; see :meth:`bundles`."""
+        return self.bundles([seq], checkpoint)[0]
+
+    def bundles(self, seqs: Iterable[int], checkpoint: str | None = None) -> list[Bundle]:
+        """Bundle the receipts of several entries with their proofs, reading the log once.
+
+        Args:
+            seqs: numbers of the entries.
+            checkpoint: a signed note to prove them against; else one is signed now, for which
+                the ledger has to be open with its key.
+
+        Raises:
+            UsageError: no such entry, or none that the checkpoint pins; no key and no note.
+            VerificationError: the log is not the one that the note pins.
+        """
+        note = self.checkpoint() if checkpoint is None else checkpoint
+        hashes = (entry_hash(row.entry) for row in self._store.rows(0))
+        return proven([self.get(seq) for seq in seqs], hashes, self._origin, note)
 
     def _take_in(self, row: Row) -> None:
         """Add a row that this object did not write itself to the tree, checking that it follows."""
