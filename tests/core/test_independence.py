@@ -164,7 +164,7 @@ def test_effective_voters_in_the_report():
 def test_words():
     found = report(roster(4), hosts("a", "a", "b", None))
     assert describe(found).startswith(
-        "it bears none faulty host (a: 2, b: 1, undeclared: 1), quorum 3; effective voters unknown"
+        "it bears no faulty host (a: 2, b: 1, undeclared: 1), quorum 3; effective voters unknown"
     )
     assert describe(report(roster(4), hosts(*"abcd"))).startswith("it bears 1 faulty host (a: 1")
 

@@ -311,6 +311,9 @@ def test_nothing_is_overwritten_and_nothing_made_up(folder, tmp_path):
         harden(Toy(), weights=tmp_path / "nowhere")
     with pytest.raises(OperationalError, match="cannot be written"):
         save_replicas(Toy(), folder / "manifest.json" / "x")
+    (folder / "manifest.json").unlink()
+    with pytest.raises(UsageError, match=r"manifest\.sig is there already"):
+        save_replicas(Toy(), folder)
 
 
 def test_gates_trained_apart_are_saved_apart(tmp_path):

@@ -253,9 +253,9 @@ def _why(known: Independence) -> str | None:
 def describe(found: Mapping[str, Any]) -> str:
     """Say in words what :func:`report` found."""
     faults, quorum = found["faults"], found["quorum"]
-    bears = f"bears {faults} faulty" if faults else "bears none faulty"
+    bears = f"bears {faults} faulty" if faults else "bears no faulty"
     if not found["declared"]:
-        said = f"independence undeclared: it {bears} if all fail independently (quorum {quorum})"
+        said = f"independence undeclared: it {bears} voter if all fail independently (quorum {quorum})"
     else:
         worst = found["attributes"][found["worst"]]
         sizes = ", ".join(f"{value}: {size}" for value, size in worst["groups"].items())

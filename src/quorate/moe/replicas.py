@@ -181,8 +181,10 @@ def save_replicas(
         raise UsageError(f"weights holds {len(weights)} state dicts for {count} replicas")
     sets = copies(routers, count) if weights is None else given(routers, weights)
     where = Path(folder)
-    if (where / _MANIFEST).exists():
-        raise UsageError(f"{where / _MANIFEST} is there already; choose another folder")
+    # An old signature beside a new manifest would be one that does not fit.
+    for left in (_MANIFEST, _SIGNATURE):
+        if (where / left).exists():
+            raise UsageError(f"{where / left} is there already; choose another folder")
     try:
         where.mkdir(parents=True, exist_ok=True)
         files = [_write(where, i, each) for i, each in enumerate(sets.tensors) if each is not None]
