@@ -65,6 +65,13 @@ class NotedVerdict(NamedTuple):
     answer: str | None
 
 
+class NotedEntry(NamedTuple):
+    """An entry that was passed: its kind, and its hash in 64 hex digits."""
+
+    kind: str
+    hash: str
+
+
 class ReplayContext:
     """What earlier entries of the same log declared, for later ones to be held to.
 
@@ -94,6 +101,9 @@ class ReplayContext:
         self._verdicts: dict[bytes, bytes] = {}
         self._beside: dict[bytes, int] = {}
         self._outcomes: dict[bytes, _Noted] = {}
+        self._kinds: list[str] = []
+        self._known_kinds: dict[str, str] = {}
+        self._hashes = bytearray()
 
     def declare_panel(self, digest: str, declaration: dict[str, Any]) -> None:
         """Remember that the panel with that digest was sealed."""
@@ -202,6 +212,23 @@ class ReplayContext:
                 rule="replay",
             )
         self._check_input(id_)
+
+    def note_entry(self, kind: str, hash_: bytes) -> None:
+        """Remember the next entry of the log, whatever it is: its kind, and its 32-byte hash."""
+        self._kinds.append(self._known_kinds.setdefault(kind, kind))
+        self._hashes += hash_
+
+    @property
+    def whole(self) -> bool:
+        """Whether every entry before the one being replayed was passed."""
+        return len(self._kinds) == self.seq
+
+    def entry(self, seq: int) -> NotedEntry | None:
+        """An entry passed earlier; ``None`` where there is none of that number."""
+        if not 0 <= seq < len(self._kinds):
+            return None
+        place = seq * _DIGEST_BYTES
+        return NotedEntry(self._kinds[seq], self._hashes[place : place + _DIGEST_BYTES].hex())
 
     def _check_input(self, id_: str) -> None:
         """A verdict and an outcome of one task are about one input."""

@@ -258,6 +258,7 @@ class _Walk:
                 self.replayed += 1
             else:
                 self.unreplayed[entry.kind] += 1
+            self.context.note_entry(entry.kind, hash_)
         self.tree.append(hash_)
         self.kinds[entry.kind] += 1
         self._prev = hash_.hex()
