@@ -5,7 +5,7 @@ import threading
 import pytest
 from ledger_tools import MAC, ORIGIN
 
-from quorate.core.errors import HeadMovedError, StoreError
+from quorate.core.errors import HeadMovedError, StoreError, UsageError
 from quorate.ledger import Ledger
 
 
@@ -72,3 +72,62 @@ def test_of_many_that_expect_the_same_one_is_written(url):
         assert len(moved) == 7 * 20
         assert len(one) == 20
         assert one.verify(one.checkpoint()).complete
+
+
+def of(*traces):
+    return lambda entry: entry.trace_id in traces
+
+
+def test_what_has_no_bearing_holds_nobody_up(url):
+    with opened(url) as one, opened(url) as other:
+        one.append("note", 1, trace_id="a", expect=0)
+        other.append("note", 2, trace_id="b")
+        other.append("note", 3, trace_id="c")
+        with pytest.raises(HeadMovedError, match="and 1 were expected"):
+            one.append("note", 4, trace_id="a", expect=1)
+        with pytest.raises(HeadMovedError, match="entry 2 was written since entry 1"):
+            one.append("note", 4, trace_id="a", expect=1, unless=of("c"))
+        assert one.append("note", 4, trace_id="a", expect=1, unless=of("a")).seq == 3
+        with pytest.raises(HeadMovedError, match="entry 3 was written since"):
+            other.append("note", 5, trace_id="a", expect=1, unless=of("a"))
+        with pytest.raises(HeadMovedError, match="has 4 entries, and 9 were expected"):
+            one.append("note", 4, expect=9, unless=of())
+        with pytest.raises(UsageError, match="unless goes with expect"):
+            one.append("note", 4, unless=of())
+
+
+def test_of_many_that_bear_on_each_other_one_is_written_among_others_that_do_not(url):
+    """Also where they are written in one and the same commit."""
+    written, moved = [], []
+    ready = threading.Barrier(6)
+
+    def rival(ledger, name):
+        ready.wait(30)
+        for turn in range(15):
+            try:
+                receipt = ledger.append(
+                    "note", [name, turn], trace_id="rivals", expect=0, unless=of("rivals")
+                )
+                written.append(receipt.seq)
+            except HeadMovedError:
+                moved.append(name)
+
+    def bystander(ledger, name):
+        ready.wait(30)
+        for turn in range(30):
+            ledger.append("note", [name, turn], trace_id=name)
+
+    with opened(url) as one, opened(url) as other:
+        threads = [
+            threading.Thread(target=act, args=(ledger, f"{act.__name__} {n}"))
+            for n, (ledger, act) in enumerate(
+                (ledger, act) for act in (rival, rival, bystander) for ledger in (one, other)
+            )
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(written) == 1
+        assert len(moved) == 59
+        assert len(one) == 61

@@ -71,11 +71,13 @@ class _Group:
 
     Attributes:
         expect: how many entries the log must have before them, ``None`` for any number.
+        unless: with it the log may have more, if it is true of none of those.
         settled: they are on disk, or surely will not be. What they hold may change until then.
     """
 
     items: list[Pending]
     expect: int | None = None
+    unless: Callable[[Entry], bool] | None = None
     settled: bool = False
 
 
@@ -161,7 +163,12 @@ class Appender:
             key=None if key is None else key_digest(key),
         )
 
-    def submit(self, items: list[Pending], expect: int | None = None) -> list[Receipt]:
+    def submit(
+        self,
+        items: list[Pending],
+        expect: int | None = None,
+        unless: Callable[[Entry], bool] | None = None,
+    ) -> list[Receipt]:
         """Commit entries together or not at all; return when they are on disk.
 
         Raises:
@@ -169,7 +176,7 @@ class Appender:
             HeadMovedError: the log has not ``expect`` entries; none was written.
             StoreError: they could not be written; none was.
         """
-        group = _Group(items, expect)
+        group = _Group(items, expect, unless)
         with self._turn:
             self._queue.append(group)
         try:
@@ -270,7 +277,7 @@ class Appender:
                 if known is not None:
                     item.receipt = known
                     continue
-                _check_expected(group, start)
+                self._check_expected(group, start, rows)
                 row, head = self._chain(item, head)
                 fresh.append(row)
                 if item.key is not None and item.receipt is not None:
@@ -282,6 +289,27 @@ class Appender:
         rows.extend(fresh)
         seen.update(mine)
         return head
+
+    def _check_expected(self, group: _Group, head: _Head, unwritten: Sequence[NewRow]) -> None:
+        """Check that nothing came between what was read and what is to be written."""
+        if group.expect is None or head.size == group.expect:
+            return
+        if group.unless is None or head.size < group.expect:
+            raise HeadMovedError(
+                f"the log has {head.size} entries, and {group.expect} were expected; "
+                "read what is new and try again"
+            )
+        between = itertools.chain(
+            (row.entry for row in self._store.rows(group.expect)),
+            (row.columns[1].encode() for row in unwritten if row.seq >= group.expect),
+        )
+        for raw in between:
+            entry = Entry.decode(raw)
+            if group.unless(entry):
+                raise HeadMovedError(
+                    f"entry {entry.seq} was written since entry {group.expect} was expected "
+                    "next, and bears on this one; read what is new and try again"
+                )
 
     def _known(self, item: Pending, *seen: dict[str, Receipt]) -> Receipt | None:
         if item.key is None:
@@ -337,11 +365,3 @@ class Appender:
             ),
         )
         return row, _Head(entry.seq + 1, hash_.hex(), entry.time, raw)
-
-
-def _check_expected(group: _Group, head: _Head) -> None:
-    if group.expect is not None and head.size != group.expect:
-        raise HeadMovedError(
-            f"the log has {head.size} entries, and {group.expect} were expected; "
-            "read what is new and try again"
-        )

@@ -8,7 +8,7 @@ each commit; what other processes wrote is taken in when the root is next asked 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -20,6 +20,7 @@ from quorate.ledger import checkpoint as checkpoints
 from quorate.ledger.appending import Appender, Clock, NewRow, system_clock
 from quorate.ledger.bundle import Bundle, proven
 from quorate.ledger.entries import (
+    Entry,
     check_kind,
     check_origin,
     check_reference,
@@ -27,6 +28,7 @@ from quorate.ledger.entries import (
     first_prev,
     key_digest,
 )
+from quorate.ledger.following import Follower
 from quorate.ledger.merkle import MerkleTree
 from quorate.ledger.policy import Policy
 from quorate.ledger.receipts import Receipt, decode_signatures
@@ -137,6 +139,7 @@ class Ledger:
         parent: str | None = None,
         key: str | None = None,
         expect: int | None = None,
+        unless: Callable[[Entry], bool] | None = None,
     ) -> Receipt:
         """Seal ``body`` as the next entry; return when it is on disk.
 
@@ -149,15 +152,21 @@ class Ledger:
                 body, its receipt is returned and nothing is written.
             expect: how many entries the log must have: what was read of it has to be all.
                 With it, two that act on the same state cannot both succeed.
+            unless: with it the log may have more entries than ``expect``, as long as this is
+                true of none of those: what has no bearing on this one holds nobody up.
 
         Raises:
             UsageError: an argument cannot be used, the key stands for another body, or the
                 ledger was opened for reading.
-            HeadMovedError: the log has not ``expect`` entries; nothing was written.
+            HeadMovedError: the log has not ``expect`` entries, or one since for which
+                ``unless`` is true; nothing was written.
             StoreError: it could not be written; nothing was.
         """
+        if unless is not None and expect is None:
+            raise UsageError("unless goes with expect: since which entry is it to hold?")
         appender = self._writing()
-        return appender.submit([appender.prepare(kind, body, trace_id, parent, key)], expect)[0]
+        pending = [appender.prepare(kind, body, trace_id, parent, key)]
+        return appender.submit(pending, expect, unless)[0]
 
     def append_many(
         self,
@@ -262,6 +271,14 @@ class Ledger:
         first = min(start, limits.MAX_SAFE_INTEGER + 1)
         for row in self._store.rows(first, kind=kind, trace_id=trace_id):
             yield self._receipt(row)
+
+    def follow(self, wanted: Callable[[Entry], bool]) -> Follower:
+        """Read the log from its first entry on, again and again, so that nothing can hide.
+
+        Args:
+            wanted: the entries to give; it is asked about each.
+        """
+        return Follower(self._store, self._origin, self._policy, wanted)
 
     def by_key(self, key: str) -> Receipt | None:
         """The receipt sealed under that idempotency key, checked as by :meth:`find`, or None."""
