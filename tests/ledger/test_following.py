@@ -54,6 +54,22 @@ def test_a_row_taken_out_or_put_in_is_seen():
         assert caught.value.index in {3, 4}
 
 
+def test_a_wanted_entry_cannot_be_swapped_for_one_that_nobody_wants():
+    """Nobody asks for the signature of such an entry, but the one after does not follow it."""
+    with ledger_of(6) as ledger:
+        kept = rows(ledger)
+        for prev_fits in (False, True):
+            with Ledger.open("memory:", signer=STRANGER, origin=ORIGIN) as other:
+                if prev_fits:
+                    put_rows(other, kept[:3])
+                while len(other) < 4:
+                    other.append("note", {"n": 3}, trace_id="t0")
+                put_rows(ledger, [*kept[:3], rows(other)[3], *kept[4:]])
+            with pytest.raises(VerificationError, match="does not follow") as caught:
+                ledger.follow(odd).read()
+            assert caught.value.index == 3 + prev_fits
+
+
 def test_a_new_end_that_nobody_signed_is_seen_though_nobody_wants_it():
     with ledger_of(4) as ledger, ledger_of(7, signer=STRANGER) as foreign:
         assert ledger.follow(odd).read()

@@ -15,7 +15,7 @@ from quorate.core.errors import UsageError, VerificationError
 from quorate.ledger.entries import Entry, entry_hash, first_prev
 from quorate.ledger.policy import Policy
 from quorate.ledger.receipts import Receipt
-from quorate.ledger.rows import check_look_up, read_row
+from quorate.ledger.rows import read_row
 from quorate.ledger.sqlite import Row, SQLiteStore
 
 
@@ -55,7 +55,6 @@ class Follower:
         last: Row | None = None
         for row in self._store.rows(size):
             entry = _entry(row, size, prev)
-            check_look_up(row, entry)
             if self._wanted(entry):
                 found.append(read_row(row, self._origin, self._policy))
             size, prev, last = size + 1, entry_hash(row.entry).hex(), row
