@@ -31,7 +31,7 @@ IF_TORCH = $$($(PYTHON) -c 'import torch' 2>/dev/null && echo --system-site-pack
 CLIENTS := openai a2a-sdk mcp httpx2 httpx
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-adapters test-moe mutants soak soak-council lint bench quality conformance lock clean
+.PHONY: help demo test explore test-adapters test-mcp-conformance test-moe mutants soak soak-council lint bench quality conformance lock clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
@@ -45,13 +45,19 @@ demo: $(DEMO) ## run the panel with liars in it on real cases, then verify its l
 test: $(DEV) ## run the test suite
 	@$(BIN)/python -m pytest
 
+explore: $(DEV) ## run the tests with random examples, other ones each time
+	@QUORATE_EXPLORE=1 $(BIN)/python -m pytest
+
 # Without these libraries the same tests are skipped by `make test`; here none may be.
-test-adapters: $(ADAPTERS) ## test what reaches OpenAI's API, A2A, MCP and webhooks, with real peers
+test-adapters: $(ADAPTERS) ## test what speaks OpenAI's API, A2A, MCP and webhooks, with real peers
 	@$(BIN)/python -c 'from importlib.metadata import version as v; \
 		print("with", *(f"{name} {v(name)}" for name in "$(CLIENTS)".split()), sep="  ")'
-	@QUORATE_ALL_ADAPTERS=1 $(BIN)/python -m pytest tests/adapters \
+	@QUORATE_ALL_ADAPTERS=1 $(BIN)/python -m pytest tests/adapters tests/cards tests/mcp \
 		tests/council/test_executor_webhooks.py tests/council/test_executor_mcp.py \
 		tests/council/test_executors.py tests/council/test_notify.py
+
+test-mcp-conformance: $(ADAPTERS) ## the official conformance suite against the MCP server, where node is to be had
+	@$(BIN)/python tests/mcp/conformance.py
 
 # The same tests as in `make test`, where what needs PyTorch, Transformers or numba is skipped.
 test-moe: $(MOE) ## test fusion, routing and the gate with PyTorch, Transformers and numba
@@ -96,13 +102,13 @@ COMPILE = $(RESOLVE) pyproject.toml
 lock: ## resolve the dependencies again (needs uv on PATH)
 	@command -v uv >/dev/null || { echo "make lock needs uv: python3 -m pip install uv" >&2; exit 2; }
 	$(COMPILE) --extra demo --extra build --extra dev --extra insight --extra plots \
-		-o requirements/dev.lock
+		--extra reports -o requirements/dev.lock
 	$(COMPILE) --extra demo --extra build -c requirements/dev.lock --no-annotate -o requirements/demo.lock
 	$(COMPILE) -c requirements/dev.lock --no-annotate -o requirements/base.lock
 	$(COMPILE) --extra adapters --extra peers -c requirements/dev.lock --no-annotate \
 		-o requirements/adapters.lock
 	# Without PyTorch and all that it would bring; no package here asks for it.
-	$(COMPILE) --extra build --extra demo --extra dev --extra fast --extra insight --extra plots \
+	$(COMPILE) --extra build --extra demo --extra dev --extra fast --extra insight --extra plots --extra reports \
 		--extra transformers -c requirements/dev.lock --no-annotate -o requirements/moe.lock
 	$(RESOLVE) requirements/fusion-peers.in --no-deps --no-annotate -o requirements/fusion-peers.lock
 	$(RESOLVE) requirements/triton.in --no-deps --no-annotate -o requirements/triton.lock

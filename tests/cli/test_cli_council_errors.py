@@ -83,11 +83,13 @@ def test_the_target_has_no_vote_on_itself(council):
 
 def test_what_is_not_approved_is_not_marked(proposed):
     code, out, _ = proposed("execute", "p1")
-    assert (code, "not marked: p1  quarantine x is not decided" in out) == (3, True)
+    assert (code, "not executed: p1  quarantine x is not decided" in out) == (2, True)
+    assert proposed("execute", "p1", "--strict")[0] == 3
     for voter in VOTERS[:3]:
         proposed(*ballot("p1", "reject", voter))
     code, out, _ = proposed("execute", "p1")
-    assert (code, "not marked: p1  quarantine x: rejected" in out) == (3, True)
+    assert (code, "not executed: p1  quarantine x: rejected" in out) == (2, True)
+    assert proposed("execute", "p1", "--strict", "--by-hand")[0] == 3
     assert proposed("tally", "p1")[0] == 0
     assert proposed("tally", "p1", "--strict")[0] == 3
     assert proposed("close", "p1", "--strict")[0] == 3

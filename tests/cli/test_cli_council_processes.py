@@ -35,8 +35,10 @@ def test_a_proposal_lives_from_its_proposal_to_its_execution(council, tmp_path, 
     assert council("close", "p1")[0] == 2
     assert "approved is certain, seal it" in call(*ballot("p1", "approve", "dana"))
     assert "Proposal p1 is approved" in call("tally", "p1", "--strict")
-    assert "next: do it, and mark it as done: quorate council execute p1" in council("list")[1]
-    assert "marked as executed, by this call and no other" in call("execute", "p1")
+    assert "next: have it carried out: quorate council execute p1" in council("list")[1]
+    out = call("execute", "p1")
+    assert "marked as executed, by this call and no other\n" in out
+    assert "no executor was run: this only says that you do it, so do it now" in out
     assert "execution: executed" in council("execute", "p1")[1]
     out = council("show", "p1")[1]
     assert '"rss": 7' in out
@@ -47,7 +49,7 @@ def test_a_proposal_lives_from_its_proposal_to_its_execution(council, tmp_path, 
 def test_of_two_terminals_that_execute_at_once_one_does(council, start):
     council("propose", "quarantine", "--target", "x", "--as", "anna")
     approve(council, "p1", VOTERS[:3])
-    racing = [start("council", "execute", "p1", "--json") for _ in range(2)]
+    racing = [start("council", "execute", "p1", "--strict", "--json") for _ in range(2)]
     done = [(json.loads(p.communicate(timeout=60)[0]), p.returncode) for p in racing]
     assert sorted(code for _, code in done) == [0, 3]
     assert sorted(found["marked"] for found, _ in done) == [False, True]

@@ -41,7 +41,7 @@ def interruptible():
 
 
 def test_watch_tells_each_change_in_a_line_until_it_is_interrupted(council, start):
-    watching = start("council", "watch", "--every", "100ms", preexec_fn=interruptible)
+    watching = start("council", "watch", "--look", "--every", "100ms", preexec_fn=interruptible)
     lines = reading(watching.stdout)
     until(lambda: any(b"nothing is open" in line for line in lines), "the state is told")
     council("propose", "quarantine", "--target", "x", "--as", "anna", "--expires", "1ms")
@@ -53,7 +53,8 @@ def test_watch_tells_each_change_in_a_line_until_it_is_interrupted(council, star
 
 
 def test_watch_gives_programs_one_object_on_each_line(council, start):
-    watching = start("council", "watch", "--every", "100ms", "--json", preexec_fn=interruptible)
+    looking = ("council", "watch", "--look", "--every", "100ms", "--json")
+    watching = start(*looking, preexec_fn=interruptible)
     lines = reading(watching.stdout)
     until(lambda: lines, "the state is told")
     council("propose", "quarantine", "--target", "x", "--as", "anna", "--expires", "1ms")

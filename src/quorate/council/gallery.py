@@ -8,7 +8,7 @@ from quorate.core.errors import UsageError
 from quorate.core.exact import Number
 from quorate.council import insight, telling
 from quorate.council.events import AuditEntry
-from quorate.council.insight import Bloc
+from quorate.council.insight import Bloc, Study
 from quorate.council.rules.config import ConsensusConfig
 from quorate.council.rules.electorate import Electorate
 from quorate.council.rules.proposal import Proposal, TallyResult, Vote
@@ -139,6 +139,24 @@ class Gallery:
         voters = self.voter_ids
         found = insight.agreements(voters, self._proposals())
         return insight.blocs(voters, found, threshold, min_shared)
+
+    def study(
+        self, threshold: Number = 0.9, min_shared: int = 3, *, probabilities: bool = True
+    ) -> Study:
+        """How the voters now registered vote: blocs and how likely they are, who takes part.
+
+        Args:
+            threshold: as of :meth:`detect_voting_blocs`.
+            min_shared: likewise, and fewest decided votes before one is said always to lose.
+            probabilities: say how likely each bloc is; needs ``quorate[insight]``.
+
+        Raises:
+            UsageError: an argument out of range.
+            OperationalError: a library is not installed that the probabilities need.
+        """
+        return insight.study(
+            self.voter_ids, self._proposals(), threshold, min_shared, probabilities=probabilities
+        )
 
     @property
     def audit_log(self) -> list[AuditEntry]:

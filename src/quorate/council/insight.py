@@ -3,7 +3,7 @@
 Two voters share a proposal where both approved or rejected it; abstentions say nothing.
 Agreement alone proves no collusion: honest monitors that see the same facts agree too. So
 every figure comes with the number of shared votes that it rests on; how likely a bloc is by
-chance, :mod:`quorate.council.study` says.
+chance, :mod:`quorate.council.study` says. Its names can be had from here.
 """
 
 from __future__ import annotations
@@ -11,13 +11,42 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from importlib import import_module
 from itertools import combinations
+from typing import TYPE_CHECKING, Any, Final
 
 from quorate.core.errors import UsageError, UsageTypeError
 from quorate.core.exact import Number, exact
 from quorate.council.bounds import MAX_BLOCS
 from quorate.council.rules.proposal import Proposal
 from quorate.council.rules.values import VoteValue
+
+if TYPE_CHECKING:
+    from quorate.council.study import LikelyBloc, Record, Study, study
+
+__all__ = [
+    "Agreement",
+    "Agreements",
+    "Bloc",
+    "LikelyBloc",
+    "Record",
+    "Study",
+    "agreements",
+    "blocs",
+    "matrix",
+    "near_pairs",
+    "study",
+    "too_many",
+]
+
+_OF_STUDY: Final = frozenset({"LikelyBloc", "Record", "Study", "study"})
+
+
+def __getattr__(name: str) -> Any:
+    """Load what is of :mod:`quorate.council.study`, which needs this module first."""
+    if name in _OF_STUDY:
+        return getattr(import_module("quorate.council.study"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,9 @@ A decision that time made, and that is no approval, is ``expired``; a cancellati
 ``decided``. ``executed`` tells of every result of an execution, whose ``outcome`` says which.
 """
 
+LONGEST_SECONDS: Final = 300
+"""Longest timeout of a hook."""
+
 DELIVERED: Final = "delivered"
 FAILED: Final = "failed"
 RETRIED: Final = "retried"
@@ -60,7 +63,6 @@ _TELLS: Final[Mapping[str, str]] = {
     "resolved": "executed",
 }
 _MICROSECONDS: Final = 1_000_000
-_MOST_SECONDS: Final = 300.0
 
 
 class Hook(Protocol):
@@ -88,25 +90,29 @@ class Hook(Protocol):
 class WebhookHook:
     """Posts each notice as JSON; any status of 2xx takes it.
 
-    Needs ``pip install "quorate[http]"``. No token, and nothing of the environment, is sent.
+    Needs ``pip install "quorate[http]"``. Of the environment it sends only the token named.
     """
 
     def __init__(
         self,
         name: str,
-        url: str,
+        url: str | None = None,
         *,
         events: Iterable[str] = EVENTS,
         timeout: float = 10.0,
+        url_env: str | None = None,
+        bearer_env: str | None = None,
         insecure_http: bool = False,
     ) -> None:
         """Prepare; nothing is sent yet.
 
         Args:
             name: 1 to 256 characters; stands in the ledger, where the url does not.
-            url: https, or http on this machine.
+            url: https, or http on this machine; or
             events: of ``EVENTS``.
             timeout: seconds, above 0 and up to 300.
+            url_env: environment variable that holds the address, where that is a secret.
+            bearer_env: environment variable that holds a bearer token, read for each notice.
             insecure_http: send over plain http to another machine.
 
         Raises:
@@ -114,16 +120,26 @@ class WebhookHook:
         """
         self.name = check_id(name, "the hook's name")
         self.events = _checked_events(events)
-        self._webhook = Webhook(url, bearer_env=None, insecure_http=insecure_http)
-        self._timeout = check_timeout(timeout, _MOST_SECONDS)
+        self._webhook = Webhook(
+            url, url_env=url_env, bearer_env=bearer_env, insecure_http=insecure_http
+        )
+        self._timeout = check_timeout(timeout, LONGEST_SECONDS)
+
+    def check(self) -> None:
+        """See that a notice could be posted.
+
+        Raises:
+            OperationalError: httpx2 is not installed, or the token's variable is not set.
+        """
+        self._webhook.check()
 
     def deliver(self, message: bytes, id_: str) -> None:
         """Post one notice.
 
         Raises:
-            OperationalError: no 2xx came back, or httpx2 is not installed.
+            OperationalError: no 2xx came back, or as :meth:`check`.
         """
-        self._webhook.check()
+        self.check()
         answered = self._webhook.post(message, id_, self._timeout)
         if not answered.accepted:
             why = answered.failure or f"it answered {answered.status}: {said(answered.body)}"
@@ -133,8 +149,7 @@ class WebhookHook:
 class CommandHook:
     """Runs a program for each notice, which it finds as JSON on its standard input.
 
-    Exit status 0 takes it. No shell reads the command, nothing is put into it, and of this
-    process's environment it gets PATH, HOME and the like only.
+    Exit status 0 takes it. No shell reads the command, and nothing is put into it.
     """
 
     def __init__(
@@ -146,6 +161,7 @@ class CommandHook:
         timeout: float = 10.0,
         cwd: str | Path | None = None,
         env: Mapping[str, str] | None = None,
+        pass_env: Iterable[str] = (),
     ) -> None:
         """Prepare; nothing is started yet.
 
@@ -155,15 +171,25 @@ class CommandHook:
             events: of ``EVENTS``.
             timeout: seconds, above 0 and up to 300; then it is killed with its session.
             cwd: folder it runs in; ``None``: that of this process.
-            env: further variables set for it.
+            env: variables set for it besides PATH, HOME and the like.
+            pass_env: names of variables of this process that it gets too, for its secrets;
+                of all others it gets none. See :class:`CommandExecutor`.
 
         Raises:
             UsageError: a value cannot be used.
         """
         self.name = check_id(name, "the hook's name")
         self.events = _checked_events(events)
-        self._program = Program.of(command, cwd, env)
-        self._timeout = check_timeout(timeout, _MOST_SECONDS)
+        self._program = Program.of(command, cwd, env, pass_env)
+        self._timeout = check_timeout(timeout, LONGEST_SECONDS)
+
+    def check(self) -> None:
+        """See that the program is there, and the variables that it is to be passed.
+
+        Raises:
+            OperationalError: one is not.
+        """
+        self._program.check()
 
     def deliver(self, message: bytes, id_: str) -> None:  # noqa: ARG002 - the message names it
         """Run the program with one notice.
@@ -171,13 +197,15 @@ class CommandHook:
         Raises:
             OperationalError: it cannot be started, or did not end with exit status 0.
         """
+        self._program.check_passed()
         try:
             ran = self._program.run(message, self._timeout)
         except NotExecutedError as error:
             raise OperationalError(str(error)) from error
         if ran.code != 0:
             why = ran.why or f"exit status {ran.code}"
-            raise OperationalError(f"{why}; it last said: {said(bytes(ran.errors), last=True)}")
+            told = self._program.told(bytes(ran.errors), last=True)
+            raise OperationalError(f"{why}; it last said: {told}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +253,7 @@ class Notifier:
         hooks: Iterable[Hook],
         *,
         attempts: int = 8,
-        start: int = 0,
+        start: int | Mapping[str, int] = 0,
     ) -> None:
         """Prepare; nothing is read or delivered yet.
 
@@ -234,7 +262,8 @@ class Notifier:
             hooks: at most ``bounds.MAX_HOOKS``, each with a name of its own.
             attempts: tries before a notice is given up, 1 to ``bounds.MAX_NOTICE_ATTEMPTS``.
                 With 8, the last is two minutes after the first.
-            start: ledger entry from which on events are told; what is before it is not.
+            start: ledger entry from which on events are told, to all hooks or by the hook's
+                name; what is before it is not. 0 for those left out.
 
         Raises:
             UsageTypeError: a value is of the wrong type.
@@ -255,7 +284,15 @@ class Notifier:
         if not 1 <= attempts <= bounds.MAX_NOTICE_ATTEMPTS:
             raise UsageError(f"attempts is {attempts}; give 1 to {bounds.MAX_NOTICE_ATTEMPTS}")
         self._attempts = attempts
-        self._read_to = check_time(start, "start")
+        own = (
+            start
+            if isinstance(start, Mapping)
+            else dict.fromkeys(names, check_time(start, "start"))
+        )
+        if not own.keys() <= names:
+            raise UsageError(f"start names {sorted(own.keys() - names)}, which are no hooks")
+        self._starts = {name: check_time(own.get(name, 0), "start") for name in names}
+        self._read_to = min(self._starts.values(), default=0)
         self._due: dict[tuple[str, int], _Due] = {}
         self._lock = threading.Lock()
 
@@ -330,7 +367,7 @@ class Notifier:
         if message is None:
             return
         for hook in self._hooks:
-            if message["event"] in hook.events:
+            if message["event"] in hook.events and receipt.seq >= self._starts[hook.name]:
                 id_ = digest({"form": FORM, "hook": hook.name, "entry": receipt.entry_hash})
                 yield _Due(hook, id_, {**message, "id": id_})
 

@@ -22,6 +22,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from importlib import import_module
+from importlib.util import find_spec
 from itertools import combinations, islice
 from math import comb, prod
 from typing import Any, Final
@@ -30,7 +31,7 @@ from quorate.core.errors import OperationalError
 from quorate.core.exact import Number, as_text, exact
 from quorate.core.text import counted, printable
 from quorate.council.bounds import MAX_BLOCS
-from quorate.council.insight import Agreements, agreements, near_pairs, too_many
+from quorate.council.insight import Agreements, agreements, blocs, near_pairs, too_many
 from quorate.council.rules.proposal import Proposal, State
 from quorate.council.rules.values import Decision, VoteValue
 
@@ -108,9 +109,9 @@ class LikelyBloc:
         together: proposals on which two or more of them approved or rejected.
         unanimous: those of them on which all that did said the same.
         probability: of at least so many unanimous ones under independence, 0 to 1; a double,
-            so below about 1e-308 it is 0.
+            so below about 1e-308 it is 0. ``None`` if it was not asked for.
         groups: how many it is multiplied by, for all the groups that there are.
-        corrected: the product, at most 1.
+        corrected: the product, at most 1; ``None`` without a probability.
     """
 
     voters: tuple[str, ...]
@@ -118,9 +119,9 @@ class LikelyBloc:
     agreement: Fraction
     together: int
     unanimous: int
-    probability: float
+    probability: float | None
     groups: int
-    corrected: float
+    corrected: float | None
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON, the rate as ``"p/q"``."""
@@ -138,15 +139,20 @@ class LikelyBloc:
     def describe(self) -> str:
         """Say in a line what was found, and how likely it is."""
         names = ", ".join(map(printable, self.voters))
+        found = (
+            f"{names}: unanimous on {self.unanimous} of {counted(self.together, 'proposal')} that "
+            f"two or more of them voted on; every two agree on {float(self.agreement):.0%} or more "
+            f"of {counted(self.shared, 'shared vote')} or more."
+        )
+        if self.probability is None or self.corrected is None:
+            return found
         says = (
             "rarer than chance makes it"
             if self.corrected < _UNLIKELY
             else "no more than chance may make it"
         )
         return (
-            f"{names}: unanimous on {self.unanimous} of {counted(self.together, 'proposal')} that "
-            f"two or more of them voted on; every two agree on {float(self.agreement):.0%} or more "
-            f"of {counted(self.shared, 'shared vote')} or more. Probability if each voted on its "
+            f"{found} Probability if each voted on its "
             f"own at its own rate: {_odds(self.probability)}; corrected for {self.groups} groups: "
             f"{_odds(self.corrected)}, {says}."
         )
@@ -214,6 +220,8 @@ def study(
     proposals: Iterable[Proposal],
     threshold: Number = 0.9,
     min_shared: int = 3,
+    *,
+    probabilities: bool = True,
 ) -> Study:
     """Look at how a council votes.
 
@@ -223,16 +231,21 @@ def study(
         threshold: least rate of agreement of any two of a bloc, above 0 and at most 1, exact.
         min_shared: fewest shared votes of any two of a bloc, and fewest decided votes before
             somebody is said always to lose; at least 1.
+        probabilities: say how likely each bloc is; without, all else is found, by no library.
 
     Raises:
         UsageError: an argument out of range, or more than ``bounds.MAX_BLOCS`` blocs.
-        OperationalError: NetworkX or SciPy is not installed.
+        OperationalError: NetworkX or SciPy is not installed, and probabilities are asked for.
     """
-    networkx, stats = _library("networkx"), _library("scipy.stats")
+    networkx = _library("networkx") if probabilities else None
+    stats = _library("scipy.stats") if probabilities else None
     known, looked = sorted(voters), list(proposals)
     pairs = agreements(known, looked)
-    near = near_pairs(pairs, threshold, min_shared)
-    groups = [tuple(sorted(group)) for group in _bounded(networkx, near)]
+    if networkx is None:
+        groups = [bloc.voters for bloc in blocs(known, pairs, threshold, min_shared)]
+    else:
+        near = near_pairs(pairs, threshold, min_shared)
+        groups = [tuple(sorted(group)) for group in _bounded(networkx, near)]
     records = tuple(_record(voter, looked) for voter in known)
     rates = {record.voter: record.base_rate or Fraction(0) for record in records}
     ballots = _ballots(known, looked)
@@ -248,6 +261,11 @@ def study(
         ),
         losing=tuple(r.voter for r in records if r.lost == r.decided >= min_shared),
     )
+
+
+def has_libraries() -> bool:
+    """Whether NetworkX and SciPy are installed, which the probabilities need."""
+    return find_spec("networkx") is not None and find_spec("scipy") is not None
 
 
 def _library(name: str) -> Any:
@@ -334,7 +352,7 @@ def _likely(
     alike: Counter[Fraction] = Counter()
     for who, times in spoke.items():
         alike[_unanimity([rates[voter] for voter in who])] += times
-    probability = _tail(alike, unanimous, stats)
+    probability = None if stats is None else _tail(alike, unanimous, stats)
     n, k = len(rates), len(group)
     groups = comb(n, k) * (n - 1)
     within = [pairs[pair] for pair in combinations(group, 2)]
@@ -346,7 +364,7 @@ def _likely(
         unanimous=unanimous,
         probability=probability,
         groups=groups,
-        corrected=min(1.0, probability * groups),
+        corrected=None if probability is None else min(1.0, probability * groups),
     )
 
 

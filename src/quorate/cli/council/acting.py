@@ -78,13 +78,28 @@ def propose(
             show_default=False,
         ),
     ] = None,
+    *,
+    key: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT",
+            help="A name of yours for this proposal: repeated under it, it is not proposed twice.",
+            show_default=False,
+        ),
+    ] = None,
     file: File = FILE,
     as_json: AsJson = False,
 ) -> None:
     """Put an action to the vote."""
     seconds = None if expires is None else duration(expires, "--expires")
     kept = _evidence(evidence)
+    if key is not None and Path(key).is_file():
+        raise UsageError(
+            f"--key is {key!r}, a file; of propose it is any text that tells a repeated proposal "
+            "from a new one, for proposals are not signed"
+        )
     with seated(file) as protocol:
+        before = {proposal.id for proposal in protocol.list_proposals()}
         name = the_action(protocol, action)
         the_voter(protocol.voter_ids, voter)
         if (voters_from is not None) != (name == ProposalAction.CHANGE_ELECTORATE):
@@ -93,15 +108,21 @@ def propose(
                 "with the new voters"
             )
         if voters_from is None:
-            id_ = protocol.propose(voter, name, target, kept, seconds)
+            id_ = protocol.propose(voter, name, target, kept, seconds, key=key)
         else:
             if target is not None or evidence is not None:
                 raise UsageError("--voters-from stands in for --target and --evidence; leave them")
             new = CouncilFile(voters_from).electorate
             id_ = protocol.propose_electorate(
-                voter, new.voters, dict(new.weights), keys=dict(new.keys), expiry_seconds=seconds
+                voter,
+                new.voters,
+                dict(new.weights),
+                keys=dict(new.keys),
+                expiry_seconds=seconds,
+                key=key,
             )
-        _show(protocol, id_, "proposed", flag=flag_of(file), as_json=as_json)
+        what = "proposed before, under this key" if id_ in before else "proposed"
+        _show(protocol, id_, what, flag=flag_of(file), as_json=as_json)
 
 
 def vote(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from quorate.cli import council_plot
-from quorate.cli.council import acting, deciding, looking, starting, watching
+from quorate.cli.council import acting, deciding, executing, looking, starting, watching
 
 app = typer.Typer()
 
@@ -16,8 +16,9 @@ app.command("vote")(acting.vote)
 app.command("tally")(deciding.tally)
 app.command("close")(deciding.close)
 app.command("cancel")(acting.cancel)
-app.command("execute")(deciding.execute)
-app.command("resolve")(deciding.resolve)
+app.command("execute")(executing.execute)
+app.command("resolve")(executing.resolve)
+app.command("check")(executing.check)
 app.command("list")(looking.list_)
 app.command("show")(looking.show)
 app.command("history")(looking.history)

@@ -19,90 +19,69 @@
     id = "anna"
     weight = 1
     key = "keys/anna.pub"              # or the key's own text; a voter with one signs
+
+    [executors.quarantine]             # who does it, on this machine; never sealed
+    kind = "command"
+    command = ["./quarantine.sh"]
+
+    [[hooks]]                          # who is told of it
+    name = "pager"
+    kind = "webhook"
+    url = "https://pager.example/council"
+    on = ["proposed", "expired"]
+
+:mod:`~quorate.cli.council.tables` holds every key.
 """
 
 from __future__ import annotations
 
+import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from quorate.cli.council.times import duration
+from quorate.cli.council import declared
+from quorate.cli.council.tables import (
+    KINDS,
+    TABLES,
+    CouncilTable,
+    ExecutorTable,
+    RulesTable,
+    VoterTable,
+)
 from quorate.core import limits
 from quorate.core.errors import OperationalError, UsageError
-from quorate.core.exact import exact, from_text
 from quorate.core.identity import Ed25519Verifier
-from quorate.council import ConsensusConfig, Electorate
+from quorate.council import ConsensusConfig, Electorate, ProposalAction
+from quorate.council.executors import DeclaredExecutor
+from quorate.council.notify import CommandHook, WebhookHook
 from quorate.council.rules.electorate import check_blocking, weights_of
-from quorate.council.rules.values import actions_of
+from quorate.council.rules.values import actions_of, find_action
 from quorate.hub.panel_checks import Problem, near
 from quorate.hub.panel_words import PanelError, not_toml, told
-from quorate.hub.table_values import Exact, Id, Table
-from quorate.hub.tables import LedgerTable
+from quorate.hub.table_values import Table
+from quorate.hub.toml_lines import locate
 from quorate.ledger import read_verifier
 from quorate.ledger.files import read_text
 from quorate.ledger.log import parse_url
 
+__all__ = ["CouncilFile", "CouncilFileError", "CouncilTable", "RulesTable", "VoterTable"]
+
 _BYTE_ORDER_MARK: Final = "\ufeff"
 _MOST_SHOWN: Final = 80
+_KIND: Final = 2  # where the reader puts it in a path
+_CHANGE: Final = ProposalAction.CHANGE_ELECTORATE.value
 
 
 class CouncilFileError(PanelError):
     """A council file that cannot be used; every problem begins with ``file:line:``."""
-
-
-def _share(value: object) -> Fraction:
-    """A share: a number, or ``"p/q"`` where no decimal is exact."""
-    return from_text(value) if isinstance(value, str) else exact(value)  # type: ignore[arg-type] # it refuses what is no number
-
-
-def _duration(value: object) -> Fraction:
-    if not isinstance(value, str):
-        raise ValueError('a duration is a text such as "10m", "1h30m" or "never"')  # noqa: TRY004 - pydantic reads only this one
-    return duration(value, "it")
-
-
-_Share = Annotated[Fraction, BeforeValidator(_share)]
-
-
-class RulesTable(Table):
-    """``[rules]``: the thresholds and limits of :class:`ConsensusConfig`."""
-
-    quorum_fraction: _Share = Fraction(1, 2)
-    majority_threshold: _Share = Fraction(1, 2)
-    supermajority_threshold: _Share = Fraction(2, 3)
-    default_expiry: Annotated[Fraction, BeforeValidator(_duration)] = Fraction(0)
-    allow_vote_change: bool = False
-    max_active_proposals: int = 10
-
-
-class VoterTable(Table):
-    """``[[voters]]``: one voter, its weight, and the public key that its ballots are checked by."""
-
-    id: Id
-    weight: Exact = Fraction(1)
-    key: str | None = Field(None, min_length=1)
-
-
-class CouncilTable(Table):
-    """A whole council file."""
-
-    id: Id = "council"
-    ledger: LedgerTable
-    rules: RulesTable = RulesTable()
-    actions: dict[str, Literal["routine", "critical"]] = Field(default_factory=dict)
-    voters: list[VoterTable] = Field(min_length=1)
-
-
-_TABLES: Final[dict[str, type[Table]]] = {
-    "ledger": LedgerTable, "rules": RulesTable, "voters": VoterTable,
-}  # fmt: skip
 
 
 class CouncilFile:
@@ -114,6 +93,8 @@ class CouncilFile:
         electorate: voters, weights and keys that it names.
         config: thresholds and limits.
         actions: beside the well-known: normal name -> whether it is critical.
+        executors: normal name of an action -> who carries it out, not yet imported.
+        hooks: who is told of what happens.
     """
 
     def __init__(self, path: Path) -> None:
@@ -128,7 +109,7 @@ class CouncilFile:
         try:
             table = CouncilTable.model_validate(tomllib.loads(text, parse_float=Decimal))
         except ValidationError as error:
-            raise CouncilFileError(told(path, text, _of_validation(error))) from error
+            raise CouncilFileError(_told(path, text, _of_validation(error))) from error
         # The reader gives up on numbers out of all bounds with other errors than its own.
         except (ValueError, InvalidOperation) as error:
             raise CouncilFileError([not_toml(path, text, error)]) from error
@@ -136,6 +117,7 @@ class CouncilFile:
             message = f"{path}: not TOML that can be read: nested too deep"
             raise CouncilFileError([message]) from error
         self._table = table
+        self._executor_tables: dict[str, ExecutorTable] = {}
         self.id = table.id
         self.actions = {name: kind == "critical" for name, kind in table.actions.items()}
         problems = [*_actions(self.actions), *_voters(table)]
@@ -150,8 +132,11 @@ class CouncilFile:
             self.config = _config(table.rules)
         except UsageError as error:
             problems.append(_of_rules(error))
+        self.executors: dict[str, DeclaredExecutor] = {}
+        self.hooks: list[WebhookHook | CommandHook] = []
+        problems += [*self._read_executors(), *self._read_hooks()]
         if problems:
-            raise CouncilFileError(told(path, text, problems))
+            raise CouncilFileError(_told(path, text, problems))
         try:
             ids = [voter.id for voter in table.voters]
             weights = {voter.id: voter.weight for voter in table.voters}
@@ -159,7 +144,48 @@ class CouncilFile:
             check_blocking(self.electorate, self.config)
         except UsageError as error:
             problem = Problem(("voters",), str(error))
-            raise CouncilFileError(told(path, text, [problem])) from error
+            raise CouncilFileError(_told(path, text, [problem])) from error
+
+    def _read_executors(self) -> Iterator[Problem]:
+        """Make the executors; give what is wrong with those that cannot be made."""
+        known = {**actions_of(None), **self.actions}
+        for spelled, table in self._table.executors.items():
+            where = ("executors", spelled)
+            try:
+                action = find_action(spelled, known)
+                if action == _CHANGE:
+                    raise UsageError("the council itself changes its electorate; take it out")  # noqa: TRY301 - told where the others are
+                if action in self.executors:
+                    raise UsageError(f"stands for {action!r}, which has an executor already")  # noqa: TRY301
+                self.executors[action] = declared.executor_of(table, action, self.path.parent)
+                self._executor_tables[action] = table
+            except UsageError as error:
+                yield Problem(where, str(error))
+
+    def _read_hooks(self) -> Iterator[Problem]:
+        seen: set[str] = set()
+        for number, table in enumerate(self._table.hooks):
+            if table.name in seen:
+                message = f"{table.name!r} is the name of another hook too"
+                yield Problem(("hooks", number, "name"), message)
+            seen.add(table.name)
+            try:
+                self.hooks.append(declared.hook_of(table, self.path.parent))
+            except UsageError as error:
+                yield Problem(("hooks", number), str(error))
+
+    @property
+    def starts(self) -> dict[str, int]:
+        """Name of a hook -> ledger entry from which on it is told."""
+        return {table.name: table.from_entry for table in self._table.hooks}
+
+    def executing(self, action: str) -> AbstractContextManager[DeclaredExecutor]:
+        """Have the executor of an action at hand, its function imported.
+
+        Raises:
+            UsageError: there is no such function, or it cannot be imported.
+        """
+        return declared.executing(self._executor_tables[action], action, self.path.parent)
 
     @property
     def ledger_url(self) -> str:
@@ -244,28 +270,69 @@ def _voters(table: CouncilTable) -> Iterator[Problem]:
             yield Problem(("voters", number, "weight"), message)
 
 
+def _told(path: Path, text: str, problems: Iterable[Problem]) -> list[str]:
+    """Say each problem with its line; ``[executors.reboot]`` is the header of one table."""
+    found = []
+    for where, message in problems:
+        if where[:1] == ("executors",) and len(where) > 1:
+            dotted = (f"{where[0]}.{where[1]}", *where[2:])
+            found.append(Problem(where if locate(text, dotted) is None else dotted, message))
+        else:
+            found.append(Problem(where, message))
+    return told(path, text, found)
+
+
 def _of_validation(error: ValidationError) -> Iterator[Problem]:
     for detail in error.errors():
         where = tuple(part for part in detail["loc"] if part != "[key]")
-        yield Problem(where, _words(detail, where))
+        kinds = KINDS.get(str(where[0]), {}) if where else {}
+        table = kinds.get(str(where[_KIND])) if len(where) > _KIND else None
+        # The reader puts the kind between, which does not stand there in the file.
+        where = where if table is None else where[:_KIND] + where[_KIND + 1 :]
+        if detail["type"] in ("union_tag_invalid", "union_tag_not_found"):
+            where = (*where, "kind")
+        yield Problem(where, _words(detail, where, table))
 
 
-def _words(detail: ErrorDetails, where: tuple[str | int, ...]) -> str:
+def _words(detail: ErrorDetails, where: tuple[str | int, ...], of: type[Table] | None) -> str:  # noqa: PLR0911 - one for each slip
     kind, value = detail["type"], detail["input"]
+    name = str(where[-1]) if where else ""
     if kind == "extra_forbidden":
-        table = CouncilTable if len(where) == 1 else _TABLES.get(str(where[0]), CouncilTable)
-        return f"unknown key{near(str(where[-1]), table.model_fields)}"
-    if kind == "missing":
+        table = CouncilTable if len(where) == 1 else (of or TABLES.get(str(where[0]), CouncilTable))
+        return f"unknown key{near(name, table.model_fields)}"
+    if kind in ("missing", "union_tag_not_found"):
         return "is missing"
+    if kind == "union_tag_invalid":
+        known = KINDS[str(where[0])]
+        given = value.get("kind") if isinstance(value, dict) else None
+        return f"is {_shown(given)}: should be one of {', '.join(known)}{near(str(given), known)}"
     if kind == "list_type" and isinstance(value, dict):
-        return f"is one table; write [[{where[-1]}]], in double brackets, above each"
+        return f"is one table; write [[{name}]], in double brackets, above each"
     if kind == "literal_error":
-        words = ("routine", "critical")
+        words = [word.strip("' ") for word in re.split(r",| or ", detail["ctx"]["expected"])]
         return f"is {_shown(value)}: should be one of {', '.join(words)}{near(str(value), words)}"
-    message = detail["msg"].removeprefix("Value error, ")
+    hint = _hint(name, kind)
+    if hint is not None:
+        return hint
+    message = detail["msg"].removeprefix("Value error, ").replace("panel file", "council file")
+    if name in ("env", "command", "url"):
+        # What stands there may hold a secret, which is not repeated.
+        return f"is {message[:1].lower()}{message[1:]}" if kind == "value_error" else message
     return f"is {_shown(value)}: {message[:1].lower()}{message[1:]}"
 
 
+def _hint(name: str, kind: str) -> str | None:
+    """What to say of text that may be a secret by mistake, and is not repeated."""
+    if kind != "string_pattern_mismatch":
+        return None
+    if name == "url":
+        return "is no address; give http:// or https://, a host, and no name or password"
+    if name == "call":
+        return "is no function; give module:function or FILE.py:function, such as acts.py:fence"
+    return "is no name of an environment variable, in capitals; never give what it holds"
+
+
 def _shown(value: Any) -> str:
-    text = str(value) if isinstance(value, Decimal) else repr(value)
+    plain = isinstance(value, Decimal | Fraction)
+    text = str(value) if plain else repr(value)
     return text if len(text) <= _MOST_SHOWN else f"{text[: _MOST_SHOWN - 1]}…"

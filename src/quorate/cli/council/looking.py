@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -25,12 +26,14 @@ from quorate.cli.council.seat import (
     the_voter,
 )
 from quorate.cli.council.times import moment, relative
-from quorate.cli.shown import AsJson, out, print_json, say, writing
+from quorate.cli.shown import AsJson, note, out, print_json, say, writing
 from quorate.cli.where import Keys
 from quorate.core import limits
 from quorate.core.errors import UsageError
 from quorate.core.text import counted, printable
 from quorate.council import AuditEntry, ConsensusProtocol, Proposal, ProposalStatus, Vote
+from quorate.council.insight import Study
+from quorate.council.study import has_libraries
 from quorate.hub.panel_checks import near
 from quorate.ledger import read_verifier
 from quorate.ledger.appending import system_clock
@@ -38,6 +41,10 @@ from quorate.ledger.files import read_text
 from quorate.ledger.receipts import timestamp
 
 _LATEST: Final = 10
+_NO_PROBABILITIES: Final = (
+    "they are found by NetworkX and SciPy, and one of them is not installed; run: pip install "
+    '"quorate[insight]"'
+)
 _STYLES: Final = {"next:": "bold cyan", "needs": "yellow", "time:": ""}
 
 
@@ -120,6 +127,7 @@ def show(
         flag = "" if log is not None else flag_of(file)
         sealed = proposal.result is not None and proposal.state.value != "cancelled"
         decided = protocol.certificate(proposal.id) if sealed else None
+        executor = None if proposal.token is None else _executor(protocol, proposal.id)
     if as_json:
         print_json(
             {
@@ -128,6 +136,7 @@ def show(
                 "digest": proposal.digest,
                 "votes": [_vote(vote) for vote in proposal.votes.values()],
                 "cancel_calls": sorted(proposal.cancellations),
+                "executor": executor,
                 "outcome": None if proposal.outcome is None else dict(proposal.outcome),
                 "certificate_seq": None if decided is None else decided.seq,
             }
@@ -140,6 +149,10 @@ def show(
         say(words.last_lines(proposal, now, flag)[-1])
     if decided is not None and proposal.result is not None:
         say(f"decided: {proposal.result.describe()} Sealed as entry {decided.seq}.")
+    if executor is not None:
+        say(f"executor: {printable(executor)}")
+    if proposal.outcome:
+        say(words.outcome_line(proposal))
     say(f"digest: {proposal.digest}")
     say(f"evidence: {json.dumps(proposal.evidence, ensure_ascii=False, indent=2)}")
     say("votes:" if proposal.votes else "votes: none")
@@ -149,6 +162,12 @@ def show(
         say(f"  {_at(vote.at, now)}  {printable(vote.voter_id)} {vote.value} ({signed}){why}")
     for call in proposal.cancellations.values():
         say(f"  {_at(call.at, now)}  {printable(call.voter_id)} calls it off")
+
+
+def _executor(protocol: ConsensusProtocol, id_: str) -> str | None:
+    """What began the execution, as it was sealed; ``None`` where it was marked by hand."""
+    begun = (e for e in protocol.audit_log if e.event == "intent" and e.proposal_id == id_)
+    return next((str(entry.details["executor"]) for entry in begun), None)
 
 
 def _vote(vote: Vote) -> dict[str, Any]:
@@ -265,32 +284,64 @@ def blocs(
     id_: CouncilId = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show who votes like whom; agreement alone proves no collusion."""
+    """Show who votes like whom and how likely that is, who takes part, and who always loses.
+
+    Agreement alone proves no collusion. The probabilities need quorate[insight].
+    """
     with looking(file, log, id_) as protocol:
         matrix = protocol.voter_agreement_matrix()
-        found = protocol.detect_voting_blocs(threshold, min_shared)
+        found = protocol.study(threshold, min_shared, probabilities=has_libraries())
+    lacks = None if has_libraries() else _NO_PROBABILITIES
     if as_json:
-        told = [
-            {"voters": list(b.voters), "shared": b.shared, "agreement": b.agreement} for b in found
-        ]
-        print_json({"agreement": matrix, "blocs": told})
+        print_json({"agreement": matrix, **found.to_dict(), "probabilities_lack": lacks})
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("agrees", overflow="fold")
-    for voter in matrix:
-        table.add_column(escape(printable(voter)), justify="right", overflow="fold")
-    for voter, rates in matrix.items():
-        cells = ["-" if rate is None else f"{rate:.0%}" for rate in rates.values()]
-        table.add_row(escape(printable(voter)), *cells)
     with writing():
-        out().print(table, soft_wrap=False)
-    for bloc in found:
-        names = ", ".join(map(printable, bloc.voters))
-        shared = counted(bloc.shared, "shared vote")
-        say(f"bloc: {names} agree in {bloc.agreement:.0%} of {shared} at least")
-    if not found:
-        say(f"no bloc with {counted(min_shared, 'shared vote')} and an agreement of {threshold:g}")
-    say("honest voters who see the same facts agree too: this is a hint, never a proof")
+        out().print(_agreement(found), soft_wrap=False)
+        out().print(_records(found), soft_wrap=False)
+    say(found.describe())
+    if lacks is not None:
+        note(f"no probabilities: {lacks}")
+
+
+def _agreement(found: Study) -> Table:
+    """Rates of agreement, each with the number of shared votes it rests on."""
+    names = [record.voter for record in found.records]
+    table = _table("agrees (shared)", names)
+    for one in names:
+        cells = []
+        for other in names:
+            pair = found.pairs.get((min(one, other), max(one, other)))
+            rate = None if pair is None else pair.rate
+            alone = "" if one == other else "-"
+            told = alone if pair is None or rate is None else f"{float(rate):.0%} ({pair.shared})"
+            cells.append(told)
+        table.add_row(escape(printable(one)), *cells)
+    return table
+
+
+def _records(found: Study) -> Table:
+    """What each voter did."""
+    table = _table("voter", ["took part", "approves", "rejects", "abstains", "lost"])
+    for record in found.records:
+        share = record.participation
+        took_part = "-" if share is None else f"{float(share):.0%} ({record.called})"
+        table.add_row(
+            escape(printable(record.voter)),
+            took_part,
+            str(record.approvals),
+            str(record.rejections),
+            str(record.abstentions),
+            f"{record.lost} of {record.decided}",
+        )
+    return table
+
+
+def _table(first: str, others: Iterable[str]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column(first, overflow="fold")
+    for name in others:
+        table.add_column(escape(printable(name)), justify="right", overflow="fold")
+    return table
 
 
 def render(

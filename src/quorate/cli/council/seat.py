@@ -64,7 +64,14 @@ def seated(file: Path) -> Iterator[ConsensusProtocol]:
         StoreError: there is no ledger.
         VerificationError: what is sealed does not check out.
     """
-    declared = CouncilFile(file)
+    with seated_by(CouncilFile(file)) as protocol:
+        yield protocol
+
+
+@contextmanager
+def seated_by(declared: CouncilFile) -> Iterator[ConsensusProtocol]:
+    """Take a seat that can act, in the council of a file that was read; see :func:`seated`."""
+    file = declared.path
     _refuse_missing(declared.ledger_path, file)
     signer = read_signer(declared.signer_path)
     # Opening it with a signer would begin a ledger where there is none.

@@ -46,6 +46,16 @@ max_active_proposals = 10
 [actions]                          # beside quarantine, restrict (routine), terminate, escalate,
 # reboot = "routine"               # release and change_electorate (critical)
 
+# [executors.quarantine]           # who does it, on this machine; else execute only marks it
+# kind = "command"                 # or webhook, mcp, python
+# command = ["./quarantine.sh"]
+
+# [[hooks]]                        # who is told, while "quorate council watch" runs
+# name = "pager"
+# kind = "webhook"                 # or command
+# url = "https://pager.example/council"
+# on = ["proposed", "expired"]
+
 """
 
 

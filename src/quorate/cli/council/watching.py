@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
@@ -13,80 +16,193 @@ from rich.console import Group
 from rich.text import Text
 
 from quorate.cli.council import words
+from quorate.cli.council.file import CouncilFile
 from quorate.cli.council.looking import event, event_line, head_of, lines
-from quorate.cli.council.seat import FILE, CouncilId, File, Log, flag_of, looking
+from quorate.cli.council.seat import FILE, CouncilId, File, Log, flag_of, looking, seated_by
 from quorate.cli.council.times import duration, moment
-from quorate.cli.shown import AsJson, out, put, visible, writing
-from quorate.core.errors import UsageError
+from quorate.cli.shown import AsJson, note, out, put, visible, writing
+from quorate.core.errors import OperationalError, UsageError
 from quorate.council import AuditEntry, ConsensusProtocol
 from quorate.council.events import KIND
+from quorate.council.notify import (
+    DELIVERED,
+    RETRIED,
+    CommandHook,
+    Notice,
+    Notifier,
+    WebhookHook,
+)
 from quorate.council.rules.tally import is_expired
+from quorate.ledger import read_signer
 from quorate.ledger.appending import system_clock
 from quorate.ledger.receipts import timestamp
 
 _LATEST: Final = 5
 _SHORTEST: Final = 0.1
 _LONGEST: Final = 3600
+_UNAVAILABLE: Final = 5
+
+
+class _Keeper:
+    """Settles what is overdue and tells the hooks; only looks where it was given no council."""
+
+    def __init__(
+        self,
+        protocol: ConsensusProtocol | None = None,
+        hooks: Sequence[WebhookHook | CommandHook] = (),
+        starts: Mapping[str, int] | None = None,
+    ) -> None:
+        self._protocol = protocol
+        self._notifier = (
+            None
+            if protocol is None or not hooks
+            else Notifier(protocol, hooks, start={} if starts is None else starts)
+        )
+
+    @property
+    def settles(self) -> bool:
+        """Whether what is overdue is settled."""
+        return self._protocol is not None
+
+    def keep(self) -> list[Notice]:
+        """Do what is due now; give what came of the notices that were."""
+        if self._notifier is not None:
+            return self._notifier.deliver(system_clock())
+        if self._protocol is not None:
+            self._protocol.settle()
+        return []
 
 
 def watch(
-    once: Annotated[bool, typer.Option("--once", help="Show it once, and end.")] = False,
+    once: Annotated[
+        bool, typer.Option("--once", help="Do and show it once, and end; exit 5 if a hook fails.")
+    ] = False,
     every: Annotated[str, typer.Option(help="How often to look, such as 500ms or 10s.")] = "1s",
+    look: Annotated[
+        bool, typer.Option("--look", help="Only look: settle nothing, and tell no hook.")
+    ] = False,
     file: File = FILE,
     log: Log = None,
     id_: CouncilId = None,
     as_json: AsJson = False,
 ) -> None:
-    """Follow the council until Ctrl-C (exit 130): redrawn on a terminal, else a line per change."""
+    """Follow the council until Ctrl-C (exit 130): redrawn on a terminal, else a line per change.
+
+    With the ledger's key at hand, decisions that time has made are sealed, and the hooks of
+    the file are told; without it, with --look or with --ledger, it only looks.
+    """
     pause = float(duration(every, "--every"))
     if not _SHORTEST <= pause <= _LONGEST:
         raise UsageError(f"--every is {every!r}; give 100ms to 1h")
     flag = "" if log is not None else flag_of(file)
-    with looking(file, log, id_) as protocol:
+    with _seated(file, log, id_, look=look) as (protocol, keeper):
         if as_json:
-            _json(protocol, pause, flag, once=once)
+            failed = _json(protocol, keeper, pause, flag, once=once)
         elif out().is_terminal and not once:
-            _redraw(protocol, pause, flag)
+            failed = _redraw(protocol, keeper, pause, flag)
         else:
-            _lines(protocol, pause, flag, once=once)
+            failed = _lines(protocol, keeper, pause, flag, once=once)
+    if failed:
+        raise typer.Exit(_UNAVAILABLE)
 
 
-def _redraw(protocol: ConsensusProtocol, pause: float, flag: str) -> None:
+@contextmanager
+def _seated(
+    file: Path, log: str | None, id_: str | None, *, look: bool
+) -> Iterator[tuple[ConsensusProtocol, _Keeper]]:
+    """A seat that can settle and tell, if the ledger's key is at hand and it is asked for."""
+    if not look and log is None and id_ is None:
+        declared = CouncilFile(file)
+        try:
+            read_signer(declared.signer_path)
+        except (UsageError, OperationalError) as error:
+            note(
+                f"only looking, for the ledger's key is not at hand: {error}; nothing is settled, "
+                "and no hook is told (--look says that this is meant)"
+            )
+        else:
+            with seated_by(declared) as protocol:
+                yield protocol, _Keeper(protocol, declared.hooks, declared.starts)
+            return
+    with looking(file, log, id_) as protocol:
+        yield protocol, _Keeper()
+
+
+def _redraw(protocol: ConsensusProtocol, keeper: _Keeper, pause: float, flag: str) -> bool:
     from rich.live import Live
 
+    told: deque[Text] = deque(maxlen=_LATEST)
     with Live(console=out(), auto_refresh=False, screen=False) as live:
         while True:
-            live.update(Group(*_state(protocol, flag)), refresh=True)
+            found = keeper.keep()
+            told.extend(Text(visible(_notice_line(notice, system_clock()))) for notice in found)
+            live.update(Group(*_state(protocol, flag), *told), refresh=True)
             time.sleep(pause)
 
 
-def _lines(protocol: ConsensusProtocol, pause: float, flag: str, *, once: bool) -> None:
-    changes = _changes(protocol)
+def _lines(
+    protocol: ConsensusProtocol, keeper: _Keeper, pause: float, flag: str, *, once: bool
+) -> bool:
+    changes = _changes(protocol, settles=keeper.settles)
+    notices = keeper.keep()
     # What has been is told as it stands; the changes begin after it.
     next(changes)
     with writing():
         for line in _state(protocol, flag):
             out().print(line, soft_wrap=True)
-    _flush()
+    _put_notices(notices)
     while not once:
         time.sleep(pause)
+        notices = keeper.keep()
         for what in next(changes):
             put(visible(_line(what, system_clock(), flag)) + "\n")
-        _flush()
+        _put_notices(notices)
+    return _any_failed(notices)
 
 
-def _json(protocol: ConsensusProtocol, pause: float, flag: str, *, once: bool) -> None:
+def _put_notices(notices: Iterable[Notice]) -> None:
+    for notice in notices:
+        put(visible(_notice_line(notice, system_clock())) + "\n")
+    _flush()
+
+
+def _json(
+    protocol: ConsensusProtocol, keeper: _Keeper, pause: float, flag: str, *, once: bool
+) -> bool:
     """One JSON object on each line: first the council as it stands, then each change."""
-    changes = _changes(protocol)
+    changes = _changes(protocol, settles=keeper.settles)
+    notices = keeper.keep()
     next(changes)
     now = system_clock()
     state = [words.told(proposal, now, flag) for proposal in protocol.list_proposals()]
     _put({"council": protocol.council_id, "now": timestamp(now), "proposals": state})
+    _put_all(notices)
     while not once:
         time.sleep(pause)
+        notices = keeper.keep()
         for what in next(changes):
             expired = {"event": "expired", "proposal": what}
             _put(event(what) if isinstance(what, AuditEntry) else expired)
+        _put_all(notices)
+    return _any_failed(notices)
+
+
+def _put_all(notices: Iterable[Notice]) -> None:
+    for notice in notices:
+        details = {
+            "id": notice.id,
+            "hook": notice.hook,
+            "event": notice.event,
+            "outcome": notice.outcome,
+            "attempts": notice.attempts,
+            "detail": notice.detail,
+        }
+        about = {"proposal": notice.proposal_id, "seq": notice.entry}
+        _put({"event": "notice", **about, "details": details})
+
+
+def _any_failed(notices: Iterable[Notice]) -> bool:
+    return any(notice.outcome != DELIVERED for notice in notices)
 
 
 def _put(value: dict[str, Any]) -> None:
@@ -105,8 +221,11 @@ def _state(protocol: ConsensusProtocol, flag: str) -> list[Text]:
     return [Text(head, "bold"), *lines(protocol.list_proposals(), now, _LATEST, flag)]
 
 
-def _changes(protocol: ConsensusProtocol) -> Iterator[list[AuditEntry | str]]:
-    """At each step what has happened since the last: events, and ids of which time is up."""
+def _changes(protocol: ConsensusProtocol, *, settles: bool) -> Iterator[list[AuditEntry | str]]:
+    """At each step what has happened since the last: events, and ids of which time is up.
+
+    Of those nothing is said where they are settled at the next step.
+    """
     read, told = 0, set[str]()
     while True:
         # Reads, checks and takes in what is new; a ledger that got shorter is told.
@@ -116,7 +235,8 @@ def _changes(protocol: ConsensusProtocol) -> Iterator[list[AuditEntry | str]]:
             changed.append(AuditEntry.of(receipt.payload, receipt.seq))
             read = receipt.seq + 1
         now = system_clock()
-        late = [p.id for p in found if p.id not in told and is_expired(p, now)]
+        overdue = [] if settles else found
+        late = [p.id for p in overdue if p.id not in told and is_expired(p, now)]
         told.update(late)
         yield [*changed, *late]
 
@@ -125,3 +245,12 @@ def _line(what: AuditEntry | str, now: int, flag: str) -> str:
     if isinstance(what, AuditEntry):
         return event_line(what, now)
     return f"{moment(now, now)}  {what}  time is up, seal it: quorate council tally {what}{flag}"
+
+
+def _notice_line(notice: Notice, now: int) -> str:
+    again = f" (try {notice.attempts}, again later)" if notice.outcome == RETRIED else ""
+    why = f": {notice.detail}" if notice.detail else ""
+    return (
+        f"{moment(now, now)}  {notice.proposal_id}  notice  {notice.hook}: {notice.event} "
+        f"{notice.outcome}{again}{why}"
+    )

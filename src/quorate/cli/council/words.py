@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import dataclass
 from fractions import Fraction
@@ -15,6 +16,13 @@ from quorate.council.rules.tally import is_expired, tally
 from quorate.ledger.receipts import timestamp
 
 _MICROSECONDS = 1_000_000
+OUTCOMES = {
+    Execution.EXECUTED: "executed",
+    Execution.FAILED: "failed, nothing was done",
+    Execution.UNKNOWN: "it may or may not have been done",
+}
+"""What came of an execution, in words."""
+
 _NEXT_OF_STATE = {
     State.EXECUTING: "its execution began and has no result: find out, then resolve",
     State.UNKNOWN: "nobody knows whether it was executed: find out, then resolve",
@@ -131,6 +139,13 @@ def done_line(proposal: Proposal) -> str:
     return f"{heading(proposal)}: {words}{after}"
 
 
+def outcome_line(proposal: Proposal) -> str:
+    """What was sealed of its execution, as JSON in one line."""
+    told = {} if proposal.outcome is None else dict(proposal.outcome)
+    told.pop("at", None)
+    return f"outcome: {json.dumps(told, ensure_ascii=False)}"
+
+
 def votes_line(standing: TallyResult) -> str:
     """The heads, and what they come to."""
     return (
@@ -194,7 +209,7 @@ def _next(proposal: Proposal, standing: TallyResult) -> tuple[str, str | None]:
         certain = f"{_plain(standing.decision)} is certain, seal it"
         return certain, f"quorate council tally {id_}"
     if proposal.state is State.APPROVED:
-        return "do it, and mark it as done", f"quorate council execute {id_}"
+        return "have it carried out", f"quorate council execute {id_}"
     if proposal.state in _NEXT_OF_STATE:
         command = f"quorate council resolve {id_} executed|failed --reason TEXT --as NAME"
         return _NEXT_OF_STATE[proposal.state], command

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from quorate.council.executors.declared import DeclaredExecutor, declaration_digest
 from quorate.council.executors.order import Executor, NotExecutedError, Order, Report
 from quorate.council.executors.process import CommandExecutor
 from quorate.council.executors.python import PythonExecutor
@@ -11,6 +12,7 @@ from quorate.council.executors.web import WebhookExecutor
 
 __all__ = [
     "CommandExecutor",
+    "DeclaredExecutor",
     "Executor",
     "Executors",
     "MCPExecutor",
@@ -20,4 +22,5 @@ __all__ = [
     "Report",
     "Result",
     "WebhookExecutor",
+    "declaration_digest",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, runtime_checkable
@@ -18,6 +19,9 @@ ORDER: Final = "quorate/council-order/v1"
 
 OUTCOMES: Final = (Execution.EXECUTED, Execution.FAILED, Execution.UNKNOWN)
 """What may come of an execution."""
+
+LEAST_SECRET: Final = 4
+"""Fewest characters of a secret; what is shorter stands in every other output."""
 
 # Beside the detail itself, a little is kept of how it came.
 _ROOM: Final = 1024
@@ -170,6 +174,15 @@ def said(output: bytes, *, last: bool = False) -> str:
         return text
     kept = MAX_SAID_CHARACTERS - 1
     return f"…{text[-kept:]}" if last else f"{text[:kept]}…"
+
+
+def holds(text: str, secret: str) -> bool:
+    """Whether a secret is in a text, or in a JSON text however it is spelled there."""
+    try:
+        plain = json.dumps(json.loads(text), ensure_ascii=False)
+    except (ValueError, RecursionError):
+        plain = text
+    return secret in text or json.dumps(secret)[1:-1] in plain
 
 
 def sealable(detail: Any) -> Any:

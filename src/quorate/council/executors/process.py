@@ -27,10 +27,12 @@ from quorate.core.errors import OperationalError, UsageError, UsageTypeError
 from quorate.core.text import shortened
 from quorate.council.bounds import MAX_OUTPUT_BYTES
 from quorate.council.executors.order import (
+    LEAST_SECRET,
     NotExecutedError,
     Order,
     Report,
     check_timeout,
+    holds,
     read_answer,
     said,
 )
@@ -41,6 +43,7 @@ _INHERITED: Final = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR
 _CHUNK: Final = 1 << 16
 _POLL_SECONDS: Final = 0.02
 _REAP_SECONDS: Final = 5.0
+_KEPT_BACK: Final = "it holds what a variable of pass_env holds; it is not kept"
 
 
 @dataclass(slots=True)
@@ -64,21 +67,34 @@ class Ran:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A program with its arguments, where it runs, and what it finds in its environment."""
+    """A program with its arguments, where it runs, and what it finds in its environment.
+
+    Attributes:
+        command: program and arguments.
+        cwd: folder it runs in; ``None``: that of this process.
+        env: variables set for it.
+        passed: names of variables handed on from this process's environment; what they hold
+            is taken for secret, and is read anew for each run.
+    """
 
     command: tuple[str, ...]
     cwd: Path | None
     env: Mapping[str, str]
+    passed: tuple[str, ...] = ()
 
     @classmethod
     def of(
-        cls, command: Iterable[str], cwd: str | Path | None, env: Mapping[str, str] | None
+        cls,
+        command: Iterable[str],
+        cwd: str | Path | None,
+        env: Mapping[str, str] | None,
+        pass_env: Iterable[str] = (),
     ) -> Program:
         """Check them.
 
         Raises:
             UsageTypeError: the command is one text, or something else is of another type.
-            UsageError: no program, or too many arguments.
+            UsageError: no program, too many arguments, or a variable set and passed on.
         """
         words = () if isinstance(command, str) else tuple(command)
         if not words or not all(isinstance(word, str) and "\0" not in word for word in words):
@@ -95,21 +111,44 @@ class Program:
         for key, value in own.items():
             if not isinstance(key, str) or not isinstance(value, str) or "\0" in key + value:
                 raise UsageTypeError(f"env has {key!r} = …; give texts")
-        return cls(words, None if cwd is None else Path(cwd), own)
+        passed = (pass_env,) if isinstance(pass_env, str) else tuple(pass_env)
+        for name in passed:
+            if not isinstance(name, str) or not name.isidentifier():
+                # What stands there by mistake may be the secret itself.
+                raise UsageError(
+                    "pass_env has something that is no name of an environment variable; give "
+                    "names such as OPS_TOKEN, and not what they hold"
+                )
+            if name in own:
+                raise UsageError(f"{name} is set by env and passed on by pass_env; choose one")
+        return cls(words, None if cwd is None else Path(cwd), own, passed)
 
     def environment(self) -> dict[str, str]:
-        """What the program finds: its own variables, and PATH, HOME and the like."""
-        base = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+        """What the program finds: its own variables, those passed on, PATH, HOME and the like."""
+        names = (*_INHERITED, *self.passed)
+        base = {name: os.environ[name] for name in names if name in os.environ}
         return {**base, **self.env}
 
+    def told(self, output: bytes, *, last: bool = False) -> str:
+        """What of its output may be sealed: nothing of one that holds a variable passed on."""
+        return _KEPT_BACK if self.betrays(output) else said(output, last=last)
+
+    def betrays(self, output: bytes) -> bool:
+        """Whether an output holds what a variable holds that was passed on."""
+        text = output.decode("utf-8", "replace")
+        values = (os.environ.get(name, "") for name in self.passed)
+        return any(holds(text, value) for value in values if len(value) >= LEAST_SECRET)
+
     def check(self) -> None:
-        """See that the program is there.
+        """See that the program is there, and the variables that it is to be passed.
 
         Raises:
-            OperationalError: it is not, or cannot be executed.
+            OperationalError: one is not, or the program cannot be executed.
         """
+        self.check_passed()
         name, folder = self.command[0], self.cwd
-        where = folder / name if folder is not None and os.sep in name else name
+        # Whole, for "./fence.sh" in this very folder would be looked for in PATH.
+        where = name if folder is None or os.sep not in name else (folder / name).absolute()
         if shutil.which(where, path=self.environment().get("PATH")) is None:
             raise OperationalError(
                 f"there is no program {name!r} to be executed; nothing was begun, install it or "
@@ -117,6 +156,19 @@ class Program:
             )
         if folder is not None and not folder.is_dir():
             raise OperationalError(f"there is no folder {str(folder)!r} to run {name!r} in")
+
+    def check_passed(self) -> None:
+        """See that the variables are set that it is to be passed.
+
+        Raises:
+            OperationalError: one is not.
+        """
+        unset = [name for name in self.passed if not os.environ.get(name)]
+        if unset:
+            raise OperationalError(
+                f"the environment variable {unset[0]}, which {self.command[0]!r} is to be passed, "
+                "is not set; nothing was begun, set it"
+            )
 
     def run(self, given: bytes, timeout: float) -> Ran:
         """Start it, hand it ``given`` on its standard input, and wait for its end.
@@ -174,6 +226,7 @@ class CommandExecutor:
         timeout: float = 60.0,
         cwd: str | Path | None = None,
         env: Mapping[str, str] | None = None,
+        pass_env: Iterable[str] = (),
     ) -> None:
         """Prepare; nothing is started yet.
 
@@ -181,22 +234,24 @@ class CommandExecutor:
             command: program and arguments; no shell reads them, and nothing is put into them.
             timeout: seconds, above 0 and up to ``limits.MAX_TIMEOUT_SECONDS``.
             cwd: folder it runs in; ``None``: that of this process.
-            env: variables set for it besides PATH, HOME and the like; of this process's
-                others it gets none.
+            env: variables set for it besides PATH, HOME and the like.
+            pass_env: names of variables of this process that it gets too, for its secrets;
+                of all others it gets none. What it writes is not sealed where it holds what
+                one of them holds, in 4 characters or more.
 
         Raises:
             UsageTypeError: a value is of the wrong type.
             UsageError: a value is out of its range.
         """
-        self._program = Program.of(command, cwd, env)
+        self._program = Program.of(command, cwd, env, pass_env)
         self.timeout = check_timeout(timeout, limits.MAX_TIMEOUT_SECONDS)
         self.name = check_id(f"command:{Path(self._program.command[0]).name}", "the executor")
 
     def check(self) -> None:
-        """See that the program is there.
+        """See that the program is there, and the variables that it is to be passed.
 
         Raises:
-            OperationalError: it is not.
+            OperationalError: one is not.
         """
         self._program.check()
 
@@ -209,8 +264,8 @@ class CommandExecutor:
         ran = self._program.run(order.to_json(), self.timeout)
         told: dict[str, Any] = {
             "exit": ran.code,
-            "output": said(bytes(ran.output)),
-            "errors": said(bytes(ran.errors), last=True),
+            "output": self._program.told(bytes(ran.output)),
+            "errors": self._program.told(bytes(ran.errors), last=True),
         }
         if ran.code is None:
             told["why"] = ran.why
@@ -218,17 +273,21 @@ class CommandExecutor:
         if ran.code < 0:
             told["why"] = f"killed by signal {-ran.code}"
             return Report(Execution.UNKNOWN, told)
+        betrays = self._program.betrays(bytes(ran.output))
         try:
             stated = None if ran.cut else read_answer(bytes(ran.output))
         except UsageError as error:
-            return Report(Execution.UNKNOWN, {**told, "why": shortened(str(error))})
+            # The message repeats what it wrote.
+            why = _KEPT_BACK if betrays else shortened(str(error))
+            return Report(Execution.UNKNOWN, {**told, "why": why})
         by_exit = Execution.FAILED if ran.code else Execution.EXECUTED
         if stated is None:
             return Report(by_exit, told)
         if ran.code and stated.outcome is Execution.EXECUTED:
             told["why"] = f"it says executed, and ended with exit status {ran.code}"
             return Report(Execution.UNKNOWN, told)
-        return Report(stated.outcome, {"exit": ran.code, "detail": stated.detail})
+        detail = {"left_out": _KEPT_BACK} if betrays else stated.detail
+        return Report(stated.outcome, {"exit": ran.code, "detail": detail})
 
 
 def _attend(process: subprocess.Popen[bytes], left: memoryview, ran: Ran, deadline: float) -> bool:

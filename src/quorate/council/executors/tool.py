@@ -12,8 +12,11 @@ import asyncio
 import contextlib
 import importlib
 import importlib.util
-from collections.abc import AsyncIterator, Iterable, Mapping
-from typing import Any
+import os
+import sys
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TextIO
 
 from quorate.core import limits
 from quorate.core.canonical import canonical
@@ -24,12 +27,13 @@ from quorate.council.executors.order import (
     Order,
     Report,
     check_timeout,
+    holds,
     read_answer,
     said,
 )
 from quorate.council.executors.process import Program
 from quorate.council.executors.python import PythonExecutor
-from quorate.council.executors.web import Webhook, holds
+from quorate.council.executors.web import Webhook
 from quorate.council.rules.values import Execution, check_id
 
 _MODULES = (
@@ -53,7 +57,7 @@ class MCPExecutor:
         timeout: seconds until its result is due.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one argument for each thing that is declared of a tool
         self,
         tool: str,
         *,
@@ -61,7 +65,9 @@ class MCPExecutor:
         command: Iterable[str] | None = None,
         timeout: float = 60.0,
         bearer_env: str | None = None,
+        cwd: str | Path | None = None,
         env: Mapping[str, str] | None = None,
+        pass_env: Iterable[str] = (),
         insecure_http: bool = False,
     ) -> None:
         """Prepare; nothing is started or sent yet.
@@ -72,7 +78,10 @@ class MCPExecutor:
             command: the program to start and to speak to over its input and output.
             timeout: seconds, above 0 and up to ``limits.MAX_TIMEOUT_SECONDS``.
             bearer_env: environment variable that holds a bearer token for the url.
+            cwd: folder the command runs in; ``None``: that of this process.
             env: variables set for the command besides PATH, HOME and the like.
+            pass_env: names of variables of this process that the command gets too, for its
+                secrets. A result that holds what one of them holds is not sealed.
             insecure_http: send orders over plain http to another machine.
 
         Raises:
@@ -82,7 +91,7 @@ class MCPExecutor:
         if (url is None) == (command is None):
             raise UsageError(f"the tool {tool!r} has a url or a command, one of the two")
         if url is None and bearer_env is not None:
-            raise UsageError("bearer_env is for a url; give a command its secrets through env")
+            raise UsageError("bearer_env is for a url; give a command its secrets by pass_env")
         self._tool = check_id(tool, "the tool")
         self.name = check_id(f"mcp:{tool}", "the executor")
         self.timeout = check_timeout(timeout, limits.MAX_TIMEOUT_SECONDS)
@@ -92,15 +101,15 @@ class MCPExecutor:
             if url is None
             else Webhook(url, bearer_env=bearer_env, insecure_http=insecure_http)
         )
-        self._program = None if command is None else Program.of(command, None, env)
+        self._program = None if command is None else Program.of(command, cwd, env, pass_env)
         self._executor = PythonExecutor(self._call, timeout=timeout, name=self.name)
 
     def check(self) -> None:
         """See that the tool could be called.
 
         Raises:
-            OperationalError: mcp is not installed, the token's variable is not set, or there
-                is no such program.
+            OperationalError: mcp is not installed, a variable is not set, or there is no such
+                program.
         """
         if importlib.util.find_spec("mcp") is None:
             raise OperationalError(
@@ -157,8 +166,13 @@ class MCPExecutor:
                 program, *arguments = self._program.command
                 transport = stdio.stdio_client(
                     library.StdioServerParameters(
-                        command=program, args=arguments, env=self._program.environment()
-                    )
+                        command=program,
+                        args=arguments,
+                        env=self._program.environment(),
+                        cwd=self._program.cwd,
+                    ),
+                    # The client's own default is what stderr was when it was imported.
+                    errlog=stack.enter_context(_errors()),
                 )
             yield await stack.enter_async_context(library.Client(transport, cache=None)), types
 
@@ -169,8 +183,7 @@ class MCPExecutor:
             found = " ".join(texts).encode() if structured is None else canonical(structured)
         except UsageError as error:
             return Report(Execution.UNKNOWN, {"why": shortened(f"its result is no JSON: {error}")})
-        token = None if self._webhook is None else self._webhook.token()
-        if token is not None and holds(found.decode("utf-8", "replace"), token):
+        if self._betrays(found):
             return Report(Execution.UNKNOWN, {"why": "its result holds the token; it is not kept"})
         told = {"answer": said(found)}
         if result.is_error:
@@ -182,6 +195,13 @@ class MCPExecutor:
         if stated is None:
             return Report(Execution.UNKNOWN, {**told, "why": "its result names no outcome"})
         return stated
+
+    def _betrays(self, result: bytes) -> bool:
+        """Whether a result holds the secret that the tool, or its server, was given."""
+        if self._program is not None:
+            return self._program.betrays(result)
+        token = None if self._webhook is None else self._webhook.token()
+        return token is not None and holds(result.decode("utf-8", "replace"), token)
 
 
 async def _client(library: Any, webhook: Webhook) -> Any:
@@ -219,6 +239,19 @@ async def _client(library: Any, webhook: Webhook) -> Any:
         headers=headers,
         follow_redirects=False,
     )
+
+
+@contextlib.contextmanager
+def _errors() -> Iterator[TextIO]:
+    """Where what a started program writes to standard error is shown, if anywhere."""
+    try:
+        sys.stderr.fileno()
+    # None, closed, or no file of the operating system.
+    except (AttributeError, OSError, ValueError):
+        with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
+            yield nowhere
+    else:
+        yield sys.stderr
 
 
 def _line(error: BaseException) -> str:

@@ -11,9 +11,9 @@ import asyncio
 import importlib
 import importlib.util
 import ipaddress
-import json
 import os
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -23,9 +23,11 @@ from quorate.core.errors import OperationalError, UsageError, UsageTypeError
 from quorate.core.text import printable, shortened
 from quorate.council.bounds import MAX_OUTPUT_BYTES
 from quorate.council.executors.order import (
+    LEAST_SECRET,
     Order,
     Report,
     check_timeout,
+    holds,
     read_answer,
     said,
 )
@@ -64,36 +66,53 @@ class Answered:
 class Webhook:
     """One address that is posted to."""
 
-    def __init__(self, url: str, *, bearer_env: str | None, insecure_http: bool) -> None:
+    def __init__(
+        self,
+        url: str | None,
+        *,
+        bearer_env: str | None,
+        insecure_http: bool,
+        url_env: str | None = None,
+    ) -> None:
         """Check the address; nothing is sent yet.
+
+        Args:
+            url: the address; or
+            url_env: the environment variable that holds it, for an address that is a secret.
+            bearer_env: the one that holds a bearer token.
+            insecure_http: plain http to another machine will do.
 
         Raises:
             UsageTypeError: the url is no text.
             UsageError: no such address, one that holds a password, plain http to another
-                machine, or no name of an environment variable.
+                machine, no name of an environment variable, or both url and url_env.
         """
-        self.host = _checked_host(url, insecure_http=insecure_http)
-        if bearer_env is not None and (
-            not isinstance(bearer_env, str) or not bearer_env.isidentifier()
-        ):
-            # What stands there by mistake may be the secret itself.
+        if (url is None) == (url_env is None):
             raise UsageError(
-                "bearer_env is the name of the environment variable that holds the token, such "
-                "as COUNCIL_TOKEN, and not the token"
+                "it has a url, or a url_env that names where it stands: one of the two"
             )
-        self._url = url
+        if url_env is None:
+            self.host = _checked_host(url, insecure_http=insecure_http)
+        else:
+            self.host = f"${_variable(url_env, 'url_env', 'address', 'PAGER_URL')}"
+        if bearer_env is not None:
+            _variable(bearer_env, "bearer_env", "token", "COUNCIL_TOKEN")
+        self._url, self._url_variable = url, url_env
         self._variable = bearer_env
+        self._insecure = insecure_http
 
     def check(self) -> None:
         """See that a request could be sent.
 
         Raises:
-            OperationalError: httpx2 is not installed, or the token's variable is not set.
+            OperationalError: httpx2 is not installed, or a variable does not hold what it is
+                named for.
         """
         if importlib.util.find_spec("httpx2") is None:
             raise OperationalError(
                 'httpx2 is not installed; install it with: pip install "quorate[http]"'
             )
+        self._address()
         self.token()
 
     def post(self, body: bytes, key: str, timeout: float) -> Answered:
@@ -114,10 +133,14 @@ class Webhook:
         token = self.token()
         if token is not None:
             headers["authorization"] = f"Bearer {token}"
-        answered = run_blocking(self._exchange(body, headers, timeout))
-        return answered if token is None else _without(answered, token)
+        address = self._address()
+        answered = run_blocking(self._exchange(address, body, headers, timeout))
+        secrets = () if self._url_variable is None else _parts(address)
+        return _without(answered, (*secrets, *(() if token is None else (token,))))
 
-    async def _exchange(self, body: bytes, headers: dict[str, str], seconds: float) -> Answered:
+    async def _exchange(
+        self, url: str, body: bytes, headers: dict[str, str], seconds: float
+    ) -> Answered:
         library = await asyncio.to_thread(importlib.import_module, "httpx2")
         tls = await asyncio.to_thread(library.create_ssl_context)
         connecting = min(_CONNECT_SECONDS, seconds / 2)
@@ -129,7 +152,7 @@ class Webhook:
                     timeout=library.Timeout(None, connect=connecting),
                     follow_redirects=False,
                 ) as client,
-                client.stream("POST", self._url, content=body, headers=headers) as response,
+                client.stream("POST", url, content=body, headers=headers) as response,
             ):
                 found = bytearray()
                 async for chunk in response.aiter_raw():
@@ -144,6 +167,26 @@ class Webhook:
             return Answered(sent=False, failure=f"no connection to {self.host}: {_line(error)}")
         except (library.HTTPError, library.InvalidURL) as error:
             return Answered(failure=f"the connection broke off: {_line(error)}")
+
+    def _address(self) -> str:
+        """Where to post.
+
+        Raises:
+            OperationalError: its variable holds no address.
+        """
+        if self._url_variable is None:
+            assert self._url is not None  # noqa: S101 - one of the two is there
+            return self._url
+        found = os.environ.get(self._url_variable, "")
+        try:
+            _checked_host(found, insecure_http=self._insecure)
+        except UsageError:
+            # Its message repeats the address, which is a secret.
+            raise OperationalError(
+                f"the environment variable {self._url_variable} holds no address to post to; set "
+                "it to one such as https://host/path, without a name or password"
+            ) from None
+        return found
 
     def token(self) -> str | None:
         """The bearer token; ``None`` where none is declared.
@@ -171,23 +214,25 @@ class WebhookExecutor:
     not followed.
 
     Attributes:
-        name: ``webhook:`` and the host.
+        name: ``webhook:`` and the host, or ``$`` and the variable that holds the address.
         timeout: seconds until the whole answer is due.
     """
 
     def __init__(
         self,
-        url: str,
+        url: str | None = None,
         *,
         timeout: float = 30.0,
+        url_env: str | None = None,
         bearer_env: str | None = None,
         insecure_http: bool = False,
     ) -> None:
         """Prepare; nothing is sent yet.
 
         Args:
-            url: the address: https, or http on this machine.
+            url: the address: https, or http on this machine; or
             timeout: seconds, above 0 and up to ``limits.MAX_TIMEOUT_SECONDS``.
+            url_env: environment variable that holds the address, where that is a secret.
             bearer_env: environment variable that holds a bearer token, read for each order.
             insecure_http: send orders over plain http to another machine, for all on the way
                 to read and to change.
@@ -196,7 +241,9 @@ class WebhookExecutor:
             UsageTypeError: a value is of the wrong type.
             UsageError: a value is out of its range.
         """
-        self._webhook = Webhook(url, bearer_env=bearer_env, insecure_http=insecure_http)
+        self._webhook = Webhook(
+            url, url_env=url_env, bearer_env=bearer_env, insecure_http=insecure_http
+        )
         self.timeout = check_timeout(timeout, limits.MAX_TIMEOUT_SECONDS)
         self.name = check_id(f"webhook:{self._webhook.host}"[: limits.MAX_ID_LENGTH], "its name")
 
@@ -260,20 +307,31 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _without(answered: Answered, token: str) -> Answered:
-    """The answer without the token, should the server have sent it back: it will be sealed."""
-    if holds(answered.body.decode("utf-8", "replace"), token):
-        return Answered(answered.status, b"its answer holds the token; it is not kept")
+def _variable(name: object, key: str, what: str, example: str) -> str:
+    if not isinstance(name, str) or not name.isidentifier():
+        # What stands there by mistake may be the secret itself.
+        raise UsageError(
+            f"{key} is the name of the environment variable that holds the {what}, such as "
+            f"{example}, and not the {what}"
+        )
+    return name
+
+
+def _parts(url: str) -> tuple[str, ...]:
+    """What of a secret address an answer may repeat."""
+    parts = urlsplit(url)
+    return tuple(part for part in (url, parts.path, parts.query) if len(part) >= LEAST_SECRET)
+
+
+def _without(answered: Answered, secrets: Iterable[str]) -> Answered:
+    """The answer without secrets, should the server have sent one back: it will be sealed."""
+    text = answered.body.decode("utf-8", "replace")
+    for secret in secrets:
+        if holds(text, secret):
+            return Answered(answered.status, b"its answer holds the token; it is not kept")
+        if secret in answered.failure:
+            return replace(answered, failure="the reason holds the address; it is not kept")
     return answered
-
-
-def holds(text: str, token: str) -> bool:
-    """Whether the token is in a text, or in a JSON text however it is spelled there."""
-    try:
-        plain = json.dumps(json.loads(text), ensure_ascii=False)
-    except (ValueError, RecursionError):
-        plain = text
-    return token in text or json.dumps(token)[1:-1] in plain
 
 
 def _line(error: Exception) -> str:
