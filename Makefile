@@ -54,7 +54,10 @@ test-adapters: $(ADAPTERS) ## test what speaks OpenAI's API, A2A, MCP and webhoo
 		print("with", *(f"{name} {v(name)}" for name in "$(CLIENTS)".split()), sep="  ")'
 	@QUORATE_ALL_ADAPTERS=1 $(BIN)/python -m pytest tests/adapters tests/cards tests/mcp \
 		tests/council/test_executor_webhooks.py tests/council/test_executor_mcp.py \
-		tests/council/test_executors.py tests/council/test_notify.py
+		tests/council/test_executor_declarations.py tests/council/test_executors.py \
+		tests/council/test_notify.py tests/cli/test_cli_council_peers.py \
+		tests/cli/test_cli_council_hooks.py tests/cli/test_cli_council_execute.py \
+		tests/hub/test_panel_tables.py
 
 test-mcp-conformance: $(ADAPTERS) ## the official conformance suite against the MCP server, where node is to be had
 	@$(BIN)/python tests/mcp/conformance.py

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ENVIRONMENT
+from typer.main import get_command
 
 import quorate as package
 from quorate.cli import init as init_module
@@ -364,13 +365,29 @@ def test_no_arguments_show_the_help(quorate):
     assert "Usage" in out + err
 
 
-def test_every_command_is_tested_here():
-    assert {c.name for c in app.registered_commands} == {
-        "init", "demo", "run", "explain", "verify", "outcome", "trace", "tune",
-    }  # fmt: skip
-    # The last two have files of their own.
-    groups = {g.name for g in app.registered_groups}
-    assert groups == {"ledger", "keys", "bench", "council"}
+def leaves(command, name=()):
+    """All commands that do something, each with its words."""
+    if not hasattr(command, "commands"):
+        return [(name, command)]
+    return [
+        leaf
+        for word, inner in sorted(command.commands.items())
+        for leaf in leaves(inner, (*name, word))
+    ]
+
+
+def test_every_command_and_option_says_what_it_does_and_has_json():
+    """Only what speaks a protocol on standard output has no --json of its own."""
+    bare, mute = set(), []
+    for words, command in leaves(get_command(app)):
+        options = {spelling for each in command.params for spelling in each.opts}
+        if "--json" not in options:
+            bare.add(" ".join(words))
+        if not command.help:
+            mute.append(words)
+        mute += [(words, each.name) for each in command.params if not getattr(each, "help", None)]
+    assert bare == {"mcp"}
+    assert mute == []
 
 
 def test_foreign_text_cannot_rewrite_the_screen(here, quorate):

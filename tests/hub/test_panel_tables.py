@@ -292,7 +292,11 @@ def test_every_kind_is_made_as_it_is_declared(write):
     pytest.importorskip("a2a")
     pytest.importorskip("mcp")
     pytest.importorskip("httpx2")
-    panel = Panel.load(write(EVERYTHING))
+    path = write(EVERYTHING)
+    program = path.parent / "judge"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    panel = Panel.load(path)
     kinds = {expert.id: expert.kind for expert in panel.every.values()}
     assert kinds == {
         "worker": "python", "program": "subprocess", "web": "http", "model": "chat",

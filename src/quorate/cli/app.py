@@ -13,13 +13,20 @@ import typer
 import quorate
 from quorate.cli import (
     bench,
+    card,
+    comply,
     council,
     demo_command,
+    drill,
     explain,
+    halt,
     init,
     keys,
     ledger,
     outcome,
+    override,
+    redteam,
+    serve,
     trace,
     tune,
     verify,
@@ -69,18 +76,30 @@ def _root(
     """Decisions that need a quorum, each one sealed in a receipt that anyone can verify."""
 
 
-app.command("init")(init.init)
-app.command("demo")(demo_command.demo)
-app.command("run")(run_command.run)
-app.command("explain")(explain.explain)
-app.command("trace")(trace.trace)
-app.command("outcome")(outcome.outcome)
-app.command("tune")(tune.tune)
-app.command("verify")(verify.verify)
-app.add_typer(ledger.app, name="ledger")
-app.add_typer(keys.app, name="keys")
-app.add_typer(bench.app, name="bench")
-app.add_typer(council.app, name="council")
+_DECIDE, _OVERSEE, _RECORD = "Decide", "Oversee", "Record"
+_GOVERN, _ATTACK, _SERVE = "Govern", "Attack", "Serve"
+
+app.command("init", rich_help_panel=_DECIDE)(init.init)
+app.command("demo", rich_help_panel=_DECIDE)(demo_command.demo)
+app.command("run", rich_help_panel=_DECIDE)(run_command.run)
+app.command("explain", rich_help_panel=_DECIDE)(explain.explain)
+app.command("trace", rich_help_panel=_DECIDE)(trace.trace)
+app.command("outcome", rich_help_panel=_DECIDE)(outcome.outcome)
+app.command("tune", rich_help_panel=_DECIDE)(tune.tune)
+app.add_typer(council.app, name="council", rich_help_panel=_OVERSEE)
+app.command("halt", rich_help_panel=_OVERSEE)(halt.halt)
+app.command("resume", rich_help_panel=_OVERSEE)(halt.resume)
+app.command("override", rich_help_panel=_OVERSEE)(override.override)
+app.add_typer(drill.app, name="drill", rich_help_panel=_OVERSEE)
+app.command("verify", rich_help_panel=_RECORD)(verify.verify)
+app.add_typer(ledger.app, name="ledger", rich_help_panel=_RECORD)
+app.add_typer(keys.app, name="keys", rich_help_panel=_RECORD)
+app.add_typer(comply.app, name="comply", rich_help_panel=_GOVERN)
+app.add_typer(card.app, name="card", rich_help_panel=_GOVERN)
+app.add_typer(redteam.app, name="redteam", rich_help_panel=_ATTACK)
+app.add_typer(bench.app, name="bench", rich_help_panel=_ATTACK)
+app.add_typer(serve.app, name="serve", rich_help_panel=_SERVE)
+app.command("mcp", rich_help_panel=_SERVE)(serve.mcp)
 
 
 def exit_code(error: QuorateError) -> int:

@@ -73,10 +73,30 @@ def _council(folder: Path | None, *, as_json: bool) -> None:
         print_json(report)
     else:
         put(opening())
-        report = run_council_demo(say, folder)
+        try:
+            report = run_council_demo(_say, folder)
+        except _GoneError as gone:
+            raise BrokenPipeError from gone
         put(_moral(report))
     if not report["sound"]:
         raise typer.Exit(_UNVERIFIED)
+
+
+class _GoneError(Exception):
+    """Whoever read the story has gone, as ``head`` does."""
+
+
+def _say(line: str) -> None:
+    """Tell a line of the story.
+
+    Raises:
+        _GoneError: nobody reads any more. The demo would take the error of the operating system
+            for one of its own folder.
+    """
+    try:
+        say(line)
+    except BrokenPipeError as error:
+        raise _GoneError from error
 
 
 def _moral(report: Mapping[str, Any]) -> str:

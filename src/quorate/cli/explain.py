@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from quorate.cli.explained import describe, more
+from quorate.cli.explained import describe, more, overridden, told_beside
 from quorate.cli.shown import AsJson, print_json, say
 from quorate.cli.where import Keys, PolicyFile, Where, open_reading, own_key, trusted
 from quorate.core.canonical import canonical
@@ -16,6 +16,7 @@ from quorate.ledger import Policy, Receipt, read_verifier
 from quorate.ledger.replay import ReplayContext, replay
 
 VERDICTS: Final = ("decision", "refusal")
+BESIDE: Final = ("oversight", "threshold", "measurement", "drill", "evidence")
 _GATING: Final = "gating"
 _COMPUTED: Final = "the verdict was computed again from what is sealed and comes out the same"
 _CHECKED: Final = {
@@ -24,6 +25,11 @@ _CHECKED: Final = {
     "routing": _COMPUTED,
     "outcome": "it is a whole outcome; there is no verdict in it to compute",
     "panel": "it is a whole declaration of a panel; there is no verdict in it to compute",
+    "oversight": "it is a whole word of a person; there is no verdict in it to compute",
+    "threshold": "it is a whole threshold; there is no verdict in it to compute",
+    "measurement": "whether it meets its threshold was computed again and comes out the same",
+    "drill": "whether it passed was computed again from what was seen and comes out the same",
+    "evidence": "it is a whole item of evidence; what it says is shown by the entries it names",
 }
 
 
@@ -40,10 +46,12 @@ def explain(
         trust, by = Policy.of([read_verifier(own)]), f" by the panel's own key {own}"
     with open_reading(ledger) as log:
         receipt = log.get(seq)
+        standing = overridden(log, receipt, trust)
     if trust is not None:
         receipt.verify(trust)
     story = _story(receipt)
     if as_json:
+        told = {} if standing is None else {"overridden": standing.to_dict()}
         print_json(
             {
                 "seq": seq,
@@ -51,6 +59,7 @@ def explain(
                 "story": story,
                 "signature_checked": trust is not None,
                 "body": receipt.payload,
+                **told,
             }
         )
         return
@@ -58,6 +67,9 @@ def explain(
     say(printable(_head(receipt)))
     say("")
     say(printable(story))
+    if standing is not None:
+        say("")
+        say(printable(standing.describe()))
     if receipt.kind in VERDICTS:
         for line in more(receipt.payload):
             say(line)
@@ -110,6 +122,9 @@ def _story(receipt: Receipt) -> str:
     if receipt.kind == "outcome":
         replay(receipt.kind, body, ReplayContext(), receipt.seq)
         return f"The right answer to that task is {canonical(body['answer']).decode()}."
+    if receipt.kind in BESIDE:
+        replay(receipt.kind, body, ReplayContext(), receipt.seq)
+        return told_beside(receipt.kind, body)
     raise UsageError(
         f"entry {receipt.seq} is of the kind {receipt.kind!r}, which is no verdict; "
         f"look at it with: quorate ledger show {receipt.seq}"

@@ -7,9 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from quorate.core.canonical import canonical
 from quorate.core.text import counted, printable
+from quorate.ledger import Ledger, Policy, Receipt
+
+if TYPE_CHECKING:
+    from quorate.hub.oversight import Standing
 
 _MOST_OPTIONS: Final = 20
 _MOST_ROUNDS: Final = 8
@@ -44,6 +49,57 @@ def describe(verdict: Mapping[str, Any], *, alone: bool = True) -> str:
     if verdict["status"] == "committed":
         return describing.committed(Decision.from_dict(verdict), alone=alone)
     return describing.refused(Tally.from_dict(verdict), alone=alone)
+
+
+def overridden(log: Ledger, receipt: Receipt, trust: Policy | None) -> Standing | None:
+    """What people put in place of that entry; ``None`` where it is no decision, or nobody did.
+
+    Raises:
+        VerificationError: what they sealed was not signed as ``trust`` asks.
+    """
+    if receipt.kind != "decision":
+        return None
+    from quorate.hub.oversight import Oversight
+
+    standing = Oversight(log).standing(receipt.seq)
+    if standing is not None and trust is not None:
+        for one in standing.overrides:
+            log.get(one.seq).verify(trust)
+    return standing
+
+
+def told_beside(kind: str, body: Mapping[str, Any]) -> str:
+    """The story of what is sealed beside verdicts, whether by people or of evidence, replayed."""
+    if kind == "oversight":
+        return _oversight(body)
+    if kind == "evidence":
+        scope = body["scope"]
+        return (
+            f"Evidence on {body['field']} for {scope['system']} {scope['version']}: "
+            f"{body['status']}, by {body['source']}, {body['time']}, from "
+            f"{counted(len(body['entries']), 'entry', 'entries')}."
+        )
+    if kind == "drill":
+        from quorate.compliance.drills import described
+
+        return described(body)
+    from quorate.compliance.committing import described as described_figures
+
+    return described_figures(kind, body)
+
+
+def _oversight(body: Mapping[str, Any]) -> str:
+    """Tell what a person did, from a body that was replayed."""
+    if body["event"] == "halt":
+        did = "halted: nothing is dispatched after it until somebody resumes"
+    elif body["event"] == "resume":
+        did = f"lifted the halt of entry {body['halt']}"
+    elif "answer" in body:
+        answer = canonical(body["answer"]).decode()
+        did = f"put {answer} in place of the decision of entry {body['decision']['seq']}"
+    else:
+        did = f"disregarded the decision of entry {body['decision']['seq']}"
+    return f"{body['by']} {did}. Why: {body['reason']}"
 
 
 def _number(text: str) -> str:

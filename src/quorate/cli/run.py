@@ -88,6 +88,7 @@ def run(
 
 def _decided(panel: Panel, tasks: str, out: str, trace: Path | None) -> RunSummary:
     from quorate.hub import Run
+    from quorate.hub.oversight import HaltedError
 
     signer = read_signer(panel.signer_path)
     origin = panel.table.ledger.origin
@@ -102,6 +103,9 @@ def _decided(panel: Panel, tasks: str, out: str, trace: Path | None) -> RunSumma
             return Run(panel, ledger, tasks, out, shown, traces, reading).execute()
         except KeyboardInterrupt:
             tell("what was decided is sealed; give the same command again to go on")
+            raise
+        except HaltedError:
+            tell("what was decided is sealed; once it is resumed, the same command goes on")
             raise
 
 

@@ -24,12 +24,12 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")
 
 def out() -> Console:
     """Console on stdout; wide enough not to break lines where it is no terminal."""
-    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    return Console(emoji=False, highlight=False, soft_wrap=not sys.stdout.isatty())
 
 
 def err() -> Console:
     """Console on stderr."""
-    return Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
+    return Console(stderr=True, emoji=False, highlight=False, soft_wrap=not sys.stderr.isatty())
 
 
 class OutputError(OperationalError):

@@ -255,7 +255,9 @@ def describe(found: Mapping[str, Any]) -> str:
     faults, quorum = found["faults"], found["quorum"]
     bears = f"bears {faults} faulty" if faults else "bears no faulty"
     if not found["declared"]:
-        said = f"independence undeclared: it {bears} voter if all fail independently (quorum {quorum})"
+        said = (
+            f"independence undeclared: it {bears} voter if all fail independently (quorum {quorum})"
+        )
     else:
         worst = found["attributes"][found["worst"]]
         sizes = ", ".join(f"{value}: {size}" for value, size in worst["groups"].items())

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from quorate.hub.experts import Answer, Expert
     from quorate.hub.gate import Gate, NoExperts, Plan
     from quorate.hub.hub import Hub
+    from quorate.hub.oversight import HaltedError, Oversight
     from quorate.hub.panel import Panel
     from quorate.hub.policy import Policy
     from quorate.hub.registry import Registry
@@ -34,8 +35,10 @@ _HOMES = {
     "Dispatch": "dispatch",
     "Expert": "experts",
     "Gate": "gate",
+    "HaltedError": "oversight",
     "Hub": "hub",
     "NoExperts": "gate",
+    "Oversight": "oversight",
     "Panel": "panel",
     "Plan": "gate",
     "Policy": "policy",
@@ -57,8 +60,10 @@ __all__ = [
     "Dispatch",
     "Expert",
     "Gate",
+    "HaltedError",
     "Hub",
     "NoExperts",
+    "Oversight",
     "Panel",
     "Plan",
     "Policy",

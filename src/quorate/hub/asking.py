@@ -17,6 +17,7 @@ from quorate.core import limits
 from quorate.core.errors import UsageError
 from quorate.core.exact import Number, exact
 from quorate.hub.experts import Expert
+from quorate.hub.oversight.guard import Guard
 from quorate.hub.session import Proposals, Session
 from quorate.hub.trace import Recorder
 
@@ -38,6 +39,7 @@ class Means:
         deadline: float | None = None,
         max_cost: Number | None = None,
         max_tokens: int | None = None,
+        guard: Guard | None = None,
     ) -> None:
         """Start the clock.
 
@@ -46,6 +48,7 @@ class Means:
             deadline: seconds from now for all that is asked; ``None`` for each expert's own.
             max_cost: for all answers together, in the panel's unit.
             max_tokens: likewise.
+            guard: asked each time before experts are.
 
         Raises:
             UsageError: a bound is negative, or the deadline is not above 0.
@@ -57,6 +60,7 @@ class Means:
         if max_tokens is not None and exact(max_tokens, "max_tokens") < 0:
             raise UsageError(f"max_tokens is {max_tokens}; it cannot be negative")
         self.recorder = recorder
+        self._guard = guard
         self._began = time.monotonic()
         self._deadline = deadline
         self._max_cost = None if max_cost is None else exact(max_cost)
@@ -76,6 +80,9 @@ class Means:
 
         Returns:
             One proposal, absence or (where ``settled`` cut it short) pending for each.
+
+        Raises:
+            HaltedError: somebody halted; nobody was asked.
         """
         known = weights or {}
         shares = {expert.id: known.get(expert.id, expert.weight) for expert in experts}
@@ -91,6 +98,8 @@ class Means:
             max_cost=None if self._max_cost is None else max(Fraction(0), self._cost_left()),
             max_tokens=None if self._max_tokens is None else max(0, self._tokens_left()),
         )
+        if self._guard is not None:
+            self._guard.check()
         try:
             return await session.acollect(settled)
         finally:

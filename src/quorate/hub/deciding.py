@@ -36,6 +36,7 @@ from quorate.core.exact import Number
 from quorate.hub.asking import Means, Settled
 from quorate.hub.escalation import Consultation, escalate
 from quorate.hub.experts import Expert
+from quorate.hub.oversight.guard import Guard
 from quorate.hub.policy import ESCALATE, FALLBACK, WIDEN, Policy
 from quorate.hub.session import Proposals
 from quorate.hub.synthesis import merged, named_synthesizer
@@ -85,6 +86,7 @@ async def decide(  # noqa: PLR0913 - one argument for each thing that is declare
     deadline: float | None = None,
     max_cost: Number | None = None,
     max_tokens: int | None = None,
+    guard: Guard | None = None,
 ) -> Verdict:
     """Put one task to ``experts`` and fold what they answer.
 
@@ -107,8 +109,11 @@ async def decide(  # noqa: PLR0913 - one argument for each thing that is declare
         deadline: seconds for all of it; ``None`` for each expert's own deadline.
         max_cost: for all answers together, in the panel's unit.
         max_tokens: likewise.
+        guard: asked each time before experts are; ``guard.run(decide(…, guard=guard))`` is
+            stopped by a halt as well.
 
     Raises:
+        HaltedError: somebody halted.
         UsageError: the roster, task, weights or bounds cannot be used, or the policy names
             an expert that is not there.
     """
@@ -126,6 +131,7 @@ async def decide(  # noqa: PLR0913 - one argument for each thing that is declare
             deadline=deadline,
             max_cost=max_cost,
             max_tokens=max_tokens,
+            guard=guard,
         ),
         independence,
         synthesizer,

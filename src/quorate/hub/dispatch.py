@@ -10,6 +10,8 @@ from quorate.arbitration import Absence, Decision, Tally, UnderQuorum
 from quorate.arbitration.sealed import DECISION, REFUSAL
 from quorate.core.canonical import JSONValue
 from quorate.core.errors import OperationalError, UsageError
+from quorate.hub.oversight.record import OverriddenError
+from quorate.hub.oversight.rules import Standing
 from quorate.hub.shadow import Shadow
 from quorate.hub.trace import Trace
 from quorate.ledger import Receipt
@@ -28,6 +30,7 @@ class Dispatch:
         trace: what was done when; ``None`` where the verdict was sealed earlier.
         shadow: in shadow mode, what is acted upon.
         earlier: the verdict was there already; nobody was asked.
+        overridden: what people put in place of the decision; ``None`` where nobody did.
     """
 
     id: str
@@ -37,6 +40,7 @@ class Dispatch:
     trace: Trace | None = None
     shadow: Shadow | None = None
     earlier: bool = False
+    overridden: Standing | None = None
 
     @property
     def committed(self) -> bool:
@@ -56,22 +60,32 @@ class Dispatch:
 
     @property
     def consensus(self) -> JSONValue:
-        """The payload committed.
+        """The payload committed; a person's answer where the decision was overridden.
+
+        What the experts committed stays at ``decision.consensus``.
 
         Raises:
             UnderQuorum: there is none; holds this dispatch.
+            OverriddenError: people disregarded it, or contest it.
         """
-        return self.decision.consensus
+        if self.overridden is None:
+            return self.decision.consensus
+        if not self.overridden.answered:
+            raise OverriddenError(self.overridden)
+        return self.overridden.answer
 
     @property
     def acted(self) -> JSONValue:
         """What is to be acted upon: the incumbent's answer in shadow mode, else the consensus.
 
+        What a person put in place of a decision comes before either.
+
         Raises:
             UnderQuorum: outside shadow mode, nothing was committed.
+            OverriddenError: people disregarded the decision, or contest it.
             OperationalError: in shadow mode, the incumbent did not answer.
         """
-        if self.shadow is None:
+        if self.shadow is None or self.overridden is not None:
             return self.consensus
         if not self.shadow.answered:
             raise OperationalError(
@@ -108,6 +122,8 @@ class Dispatch:
     def describe(self) -> str:
         """Say in a paragraph what came of it."""
         told = "" if self.outcome is None else self.outcome.describe()
+        if self.overridden is not None:
+            told = f"{told} {self.overridden.describe()}"
         if self.shadow is None:
             return told
         did = "answered" if self.shadow.answered else "did not answer"

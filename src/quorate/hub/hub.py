@@ -45,6 +45,7 @@ from quorate.hub.experts import Expert
 from quorate.hub.gate import Gate, Plan
 from quorate.hub.learning import Learning
 from quorate.hub.outcomes import seal_outcome, verdict_key
+from quorate.hub.oversight import Guard, OverriddenError
 from quorate.hub.planning import Planner
 from quorate.hub.policy import FALLBACK, RAISE, WIDEN, Policy
 from quorate.hub.registry import Registry
@@ -136,6 +137,7 @@ class Hub:
         self._learning = None if standing is None else Learning(standing)
         told = None if self._learning is None else self._learning.tell
         self._sealer = None if ledger is None else Sealer(ledger, told)
+        self._guard = Guard(ledger)
         self._planner = Planner()
         if self.registry.standing is None:
             self.registry.standing = self._learning
@@ -193,11 +195,15 @@ class Hub:
         Raises:
             UnderQuorum: nothing was committed; its ``dispatch`` holds the sealed refusal.
                 Never in shadow mode.
+            HaltedError: a person halted the system; see :mod:`quorate.hub.oversight`.
+            OverriddenError: it was decided before, and people disregarded that or contest it.
             NoExperts: nobody can be asked at this moment. Never in shadow mode.
             UsageError: an argument cannot be used, nobody has the capabilities, or the id
                 was decided before on another input.
             StoreError: the verdict could not be sealed, so it must not be acted upon. In
                 shadow mode it is logged, and told in ``shadow.detail``.
+                Where it cannot be read whether somebody halted, nobody is asked, in
+                shadow mode either.
         """
         if signature is not None and not isinstance(signature, TaskSignature):
             raise UsageTypeError(f"signature is {shown(signature)}; give a TaskSignature(…)")
@@ -211,14 +217,17 @@ class Hub:
             deadline=deadline,
         )
         if id is not None:
+            self._guard.check()
             earlier = await self._earlier(one)
             if earlier is not None:
                 return self._given(earlier)
         if self.mode == SHADOW:
-            return await self._shadow(one)
+            return await self._guard.run(self._shadow(one))
         plan = self._plan(one)
         form = plan.to_dict()
-        verdict = await self._decide(one, plan, form)
+        verdict = await self._guard.run(self._decide(one, plan, form))
+        # Who halted while the last expert answered does not want it acted upon.
+        self._guard.check()
         return self._given(await self._sealed(one, verdict, form))
 
     def _plan(self, one: _Task) -> Plan:
@@ -244,6 +253,7 @@ class Hub:
                 task=one.sealed,
                 trace=_recorder(one),
                 deadline=one.deadline,
+                guard=self._guard,
             )
 
     def _policy_for(self, plan: Plan, experts: list[Expert]) -> tuple[Policy, dict[str, Fraction]]:
@@ -379,6 +389,9 @@ class Hub:
         if receipt is None:
             return None
         found = from_receipt(one.id_, receipt, one.input_digest)
+        if self._guard.oversight is not None:
+            standing = self._guard.oversight.standing(receipt.seq)
+            found = dataclasses.replace(found, overridden=standing)
         if self.mode != SHADOW:
             return found
         record = await asyncio.to_thread(self.ledger.by_key, one.shadow_key)
@@ -416,6 +429,9 @@ class Hub:
     def _given(self, dispatch: Dispatch) -> Dispatch:
         if dispatch.shadow is None and isinstance(dispatch.outcome, Tally):
             raise dispatch.refusal()
+        overridden = dispatch.overridden
+        if overridden is not None and not overridden.answered:
+            raise OverriddenError(overridden)
         return dispatch
 
     # -- shadow mode
@@ -453,7 +469,8 @@ class Hub:
 
     async def _ask_alone(self, incumbent: Expert, one: _Task) -> Proposal | str:
         """The incumbent's answer, or why it has none."""
-        got = await Means(_recorder(one), deadline=one.deadline).ask([incumbent], one.question)
+        means = Means(_recorder(one), deadline=one.deadline, guard=self._guard)
+        got = await means.ask([incumbent], one.question)
         return got[0] if got else f"{got.absent[0].reason}: {got.absent[0].detail}"
 
     def _named(self, named: Expert | str | None, what: str) -> Expert | None:

@@ -34,6 +34,7 @@ from quorate.hub import history, outcomes, panel_record
 from quorate.hub.deciding import Verdict, decide
 from quorate.hub.failing import Absences
 from quorate.hub.lines import Task, decision_line, read_tasks
+from quorate.hub.oversight import Guard
 from quorate.hub.panel import Panel
 from quorate.hub.policy import Policy
 from quorate.hub.sink import DASH, Out, Traces, open_out
@@ -145,11 +146,13 @@ class Run:
     _policy: Policy = field(default_factory=Policy)
     _independence: Independence | None = None
     _traces: Traces = field(default_factory=lambda: Traces(None))
+    _guard: Guard = field(default_factory=lambda: Guard(None))
 
     def execute(self) -> RunSummary:
         """Decide all tasks that have no decision yet, and write the lines that are missing.
 
         Raises:
+            HaltedError: somebody halted, before or meanwhile; what was decided is sealed.
             UsageError: a line of the tasks is broken (nothing is decided if they come from a
                 file; of a pipe, what comes before that line is), or ``out`` belongs to
                 other tasks or another ledger.
@@ -157,6 +160,8 @@ class Run:
             OperationalError: a file cannot be read or written; or an expert's code ended the
                 run before all tasks were decided.
         """
+        self._guard = Guard(self.ledger)
+        self._guard.check()
         with contextlib.ExitStack() as files:
             source = files.enter_context(open_tasks(self.tasks))
             self._total = self._precheck(source)
@@ -355,16 +360,19 @@ class Run:
     async def _verdict(self, task: Task, running: asyncio.Semaphore) -> Verdict:
         """Put one task to the panel."""
         async with running:
-            return await decide(
-                self.panel.experts,
-                task.input,
-                self.panel.arbiter,
-                policy=self._policy,
-                independence=self._independence,
-                synthesizer=self.panel.synthesizer,
-                task={"id": task.id, "input_digest": task.input_digest},
-                panel=self._panel_digest,
-                trace=Recorder(task.id, datetime.now(UTC).isoformat(timespec="milliseconds")),
+            return await self._guard.run(
+                decide(
+                    self.panel.experts,
+                    task.input,
+                    self.panel.arbiter,
+                    policy=self._policy,
+                    independence=self._independence,
+                    synthesizer=self.panel.synthesizer,
+                    task={"id": task.id, "input_digest": task.input_digest},
+                    panel=self._panel_digest,
+                    trace=Recorder(task.id, datetime.now(UTC).isoformat(timespec="milliseconds")),
+                    guard=self._guard,
+                )
             )
 
     async def _seal(self, group: list[_Waiting], sink: Out) -> None:
@@ -374,6 +382,9 @@ class Run:
             if error is not None:
                 raise error
         fresh = [(w.task, w.verdict.result()) for w in group if w.verdict is not None]
+        if fresh:
+            # Who halted while these were on their way does not want them acted upon.
+            self._guard.check()
         items = [(task, verdict.kind, verdict.body) for task, verdict in fresh]
         sealed = iter(await asyncio.to_thread(self._append, items))
         receipts = [(w.receipt, True) if w.receipt is not None else next(sealed) for w in group]

@@ -50,6 +50,10 @@ def system_clock() -> int:
     return time.time_ns() // 1000
 
 
+class EntryTimeError(HeadMovedError):
+    """An entry would have got a time at which it was not to be written; nothing was."""
+
+
 @dataclass(slots=True)
 class Pending:
     """One entry on its way in."""
@@ -72,12 +76,14 @@ class _Group:
     Attributes:
         expect: how many entries the log must have before them, ``None`` for any number.
         unless: with it the log may have more, if it is true of none of those.
+        within: earliest and latest time they may get, ``None`` for any.
         settled: they are on disk, or surely will not be. What they hold may change until then.
     """
 
     items: list[Pending]
     expect: int | None = None
     unless: Callable[[Entry], bool] | None = None
+    within: tuple[int, int] | None = None
     settled: bool = False
 
 
@@ -168,15 +174,17 @@ class Appender:
         items: list[Pending],
         expect: int | None = None,
         unless: Callable[[Entry], bool] | None = None,
+        within: tuple[int, int] | None = None,
     ) -> list[Receipt]:
         """Commit entries together or not at all; return when they are on disk.
 
         Raises:
             UsageError: a key stands for another body; none was written.
             HeadMovedError: the log has not ``expect`` entries; none was written.
+            EntryTimeError: their time is not ``within``; none was written.
             StoreError: they could not be written; none was.
         """
-        group = _Group(items, expect, unless)
+        group = _Group(items, expect, unless, within)
         with self._turn:
             self._queue.append(group)
         try:
@@ -279,6 +287,7 @@ class Appender:
                     continue
                 self._check_expected(group, start, rows)
                 row, head = self._chain(item, head)
+                _check_time(group, head)
                 fresh.append(row)
                 if item.key is not None and item.receipt is not None:
                     mine[item.key] = item.receipt
@@ -365,3 +374,12 @@ class Appender:
             ),
         )
         return row, _Head(entry.seq + 1, hash_.hex(), entry.time, raw)
+
+
+def _check_time(group: _Group, head: _Head) -> None:
+    if group.within is None or group.within[0] <= head.time <= group.within[1]:
+        return
+    raise EntryTimeError(
+        f"the entry would be sealed at {head.time}, and only from {group.within[0]} to "
+        f"{group.within[1]}; nothing was written"
+    )

@@ -67,6 +67,7 @@ class Ledger:
         self._verifiers: tuple[Verifier, ...] = (*own, *extra)
         self._policy = Policy.of(self._verifiers) if self._verifiers else None
         self._origin = store.origin()
+        self._clock = clock
         self._tree = MerkleTree()
         self._tree_prev = first_prev(self._origin)
         self._appender: Appender | None = None
@@ -124,6 +125,11 @@ class Ledger:
         return self._origin
 
     @property
+    def clock(self) -> Clock:
+        """By which its entries are dated."""
+        return self._clock
+
+    @property
     def store(self) -> SQLiteStore:
         """Where the rows are."""
         return self._store
@@ -140,6 +146,7 @@ class Ledger:
         key: str | None = None,
         expect: int | None = None,
         unless: Callable[[Entry], bool] | None = None,
+        within: tuple[int, int] | None = None,
     ) -> Receipt:
         """Seal ``body`` as the next entry; return when it is on disk.
 
@@ -154,19 +161,22 @@ class Ledger:
                 With it, two that act on the same state cannot both succeed.
             unless: with it the log may have more entries than ``expect``, as long as this is
                 true of none of those: what has no bearing on this one holds nobody up.
+            within: earliest and latest time that the entry may get, in microseconds since
+                1970; ``None`` for any.
 
         Raises:
             UsageError: an argument cannot be used, the key stands for another body, or the
                 ledger was opened for reading.
             HeadMovedError: the log has not ``expect`` entries, or one since for which
                 ``unless`` is true; nothing was written.
+            EntryTimeError: the entry's time is not ``within``; nothing was written.
             StoreError: it could not be written; nothing was.
         """
         if unless is not None and expect is None:
             raise UsageError("unless goes with expect: since which entry is it to hold?")
         appender = self._writing()
         pending = [appender.prepare(kind, body, trace_id, parent, key)]
-        return appender.submit(pending, expect, unless)[0]
+        return appender.submit(pending, expect, unless, within)[0]
 
     def append_many(
         self,

@@ -19,6 +19,7 @@ from typing import Any, Final, NamedTuple
 
 from quorate.core.errors import OperationalError, VerificationError
 from quorate.core.text import counted
+from quorate.ledger.entries import Entry
 
 GROUP = "quorate.replay"
 
@@ -77,6 +78,7 @@ class ReplayContext:
 
     Attributes:
         seq: the entry being replayed.
+        current: that entry, where the log is at hand; its body is replayed.
         unbound: verdicts so far that name no panel sealed before them.
         own_normalisers: verdicts so far whose answers were compared by a function of the
             caller's own, which is not at hand: what it gave is taken as sealed.
@@ -92,6 +94,7 @@ class ReplayContext:
             pinned: digests of the only panels that may decide; ``None`` for any.
         """
         self.seq = 0
+        self.current: Entry | None = None
         self.unbound = 0
         self.own_normalisers = 0
         self.correlations = 0

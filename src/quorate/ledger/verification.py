@@ -254,6 +254,7 @@ class _Walk:
         hash_ = entry_hash(row.entry)
         self._check_signatures(row, hash_)
         if self.context is not None:
+            self.context.current = entry
             if replay(entry.kind, parse(row.body), self.context, seq):
                 self.replayed += 1
             else:

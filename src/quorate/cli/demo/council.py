@@ -21,7 +21,7 @@ from quorate.cli.demo.workplace import workplace
 from quorate.core.errors import MisbehaviourError, OperationalError, UsageError
 from quorate.core.identity import Ed25519Signer
 from quorate.core.text import counted
-from quorate.council import ConsensusProtocol, Intent, TallyResult, sign_vote
+from quorate.council import ConsensusProtocol, Intent, TallyResult, sign_proposal, sign_vote
 from quorate.ledger import Ledger, read_verifier, verify, write_key
 
 LEDGER: Final = "ledger.db"
@@ -237,7 +237,9 @@ class Story:
             "why": why,
             "readings": readings,
         }
-        proposal = self.council.propose(monitor.id, action, self.target, evidence)
+        put = (monitor.id, action, self.target, evidence)
+        signature = sign_proposal(monitor.signer, self.council.request(*put))
+        proposal = self.council.propose(*put, signature=signature)
         self.say(f"{monitor.id} proposes {proposal}, to {action} {self.target}: {why}")
         return proposal
 

@@ -1,0 +1,202 @@
+"""``quorate comply collect`` and ``seal``: evidence out of a ledger, and into it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from quorate.cli.comply.options import (
+    SYSTEM,
+    UNVERIFIED,
+    Checkpoint,
+    Seal,
+    Signer,
+    Silence,
+    SystemFile,
+    Target,
+    note_of,
+    opened,
+    trust_of,
+)
+from quorate.cli.shown import AsJson, note, print_json, say, write_new
+from quorate.cli.where import Keys, PolicyFile
+from quorate.core.errors import UsageError
+from quorate.core.text import counted, printable
+
+if TYPE_CHECKING:
+    from quorate.compliance import Evidence, EvidenceSet
+    from quorate.ledger import Ledger
+
+Out = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", help="File for the evidence.", show_default=False),
+]
+
+
+def collect(
+    target: Target = None,
+    *,
+    system: SystemFile = SYSTEM,
+    policy: PolicyFile = None,
+    key: Keys = None,
+    silence: Silence = None,
+    checkpoint: Checkpoint = None,
+    seal: Seal = False,
+    signer: Signer = None,
+    output: Out = None,
+    as_json: AsJson = False,
+) -> None:
+    """Verify a ledger and collect what it shows, with the entries that each item was made from.
+
+    Exits 4 if the ledger does not verify: every item then says that it failed, and why.
+    """
+    from quorate.cli.comply.declared import read_system
+    from quorate.cli.comply.gathering import surveyed
+    from quorate.compliance import EvidenceSet
+    from quorate.compliance.collect import seal_evidence
+
+    trust, declared, pinned = trust_of(key, policy), read_system(system), note_of(checkpoint)
+    refuse_there(output)
+    with opened(target, signer, writing=seal) as log:
+        found = surveyed(log, policy=trust, system=declared, silence=silence, checkpoint=pinned)
+        items = list(found.items)
+        if seal and found.broken is None and items:
+            items = seal_evidence(log, items)
+        made = _with_receipts(EvidenceSet(declared, tuple(items)), log)
+    if output is not None:
+        write_new(output, text_of(made))
+    if as_json:
+        lacking = [
+            {"collector": each.collector, "fields": list(each.fields), "reason": each.reason}
+            for each in found.lacking
+        ]
+        print_json({"evidence": made.to_dict(), "broken": found.broken, "lacking": lacking})
+    else:
+        _say_items(items)
+        if found.lacking:
+            say("not shown yet:")
+        for lack in found.lacking:
+            say(f"  {', '.join(lack.fields)}: {lack.reason}")
+        if found.broken is not None:
+            note(found.broken)
+        elif items and not seal:
+            note("nothing is sealed yet; add --seal, or use: quorate comply seal")
+        if output is not None:
+            say(f"saved {output}")
+    if found.broken is not None:
+        raise typer.Exit(UNVERIFIED)
+
+
+def seal(
+    evidence: Annotated[Path, typer.Argument(help="Evidence: a set, or a mapping of fields.")],
+    target: Target = None,
+    system: Annotated[
+        Path | None,
+        typer.Option(
+            "--system",
+            help="File that declares the system; else the one that the evidence names, else "
+            "./system.toml.",
+            show_default=False,
+        ),
+    ] = None,
+    signer: Signer = None,
+    output: Out = None,
+    as_json: AsJson = False,
+) -> None:
+    """Seal evidence in a ledger, all of it or none, and write it again with its receipts.
+
+    Items that name a receipt already are left as they are. What is no valid item is told, and
+    nothing is sealed.
+    """
+    from quorate.cli.comply.declared import system_of
+    from quorate.compliance import EvidenceSet
+    from quorate.compliance.collect import seal_evidence
+
+    output = evidence.with_name(f"{evidence.stem}.sealed.json") if output is None else output
+    refuse_there(output)
+    given = EvidenceSet.read(evidence)
+    given = _filled_in(replace(given, system=system_of(given, system, SYSTEM)))
+    new = [item for item in given.items if item.receipt is None]
+    if not new:
+        raise UsageError(
+            f"there is nothing to seal in {evidence}: no item is filled in that does not name its "
+            "receipt already"
+        )
+    with opened(target, signer, writing=True) as log:
+        sealed = iter(seal_evidence(log, new))
+        items = tuple(next(sealed) if item.receipt is None else item for item in given.items)
+        made = _with_receipts(replace(given, items=items), log)
+        origin = log.origin
+    write_new(output, text_of(made))
+    if as_json:
+        told = [
+            {"field": item.field, "seq": item.receipt.seq, "hash": item.receipt.hash}
+            for item in items
+            if item.receipt is not None
+        ]
+        print_json({"ledger": origin, "sealed": len(new), "items": told, "file": str(output)})
+        return
+    _say_items(list(items))
+    say(f"sealed {counted(len(new), 'item')} in {origin}")
+    say(f"saved {output}")
+
+
+def text_of(made: EvidenceSet) -> str:
+    """A set of evidence as a file's text."""
+    return json.dumps(made.to_dict(), ensure_ascii=False, indent=1) + "\n"
+
+
+def refuse_there(path: Path | None) -> None:
+    """Refuse to replace a file, before the work rather than after it."""
+    if path is not None and (path.exists() or path.is_symlink()):
+        raise UsageError(f"{path} is there already; name another file, nothing is replaced")
+
+
+def _with_receipts(made: EvidenceSet, log: Ledger) -> EvidenceSet:
+    """Add the receipts of the items that this ledger seals."""
+    own = {i.receipt.seq for i in made.items if i.receipt and i.receipt.origin == log.origin}
+    kept = [
+        each
+        for each in made.receipts
+        if isinstance(each, str) or each.origin != log.origin or each.seq not in own
+    ]
+    return replace(made, receipts=(*kept, *(log.get(seq) for seq in sorted(own))))
+
+
+def _filled_in(given: EvidenceSet) -> EvidenceSet:
+    """Without the items that nobody filled in yet.
+
+    Raises:
+        UsageError: another that is no valid item.
+    """
+    from quorate.cli.comply.skeleton import UNFILLED
+
+    wrong = [each for each in given.invalid if UNFILLED not in each.reason]
+    if wrong:
+        told = "\n".join(f"{each.field}: {each.reason}" for each in wrong)
+        raise UsageError(f"{counted(len(wrong), 'item')} cannot be sealed; nothing was:\n{told}")
+    if given.invalid:
+        fields = ", ".join(each.field for each in given.invalid)
+        note(f"not filled in yet, and left out: {fields}")
+    return replace(given, invalid=())
+
+
+def _say_items(items: list[Evidence]) -> None:
+    width = max((len(item.field) for item in items), default=0)
+    for item in items:
+        sign = "✓" if item.status == "passed" else "✗"
+        made = f", made from {counted(len(item.entries), 'entry', 'entries')}"
+        where = "" if item.receipt is None else f", sealed in entry {item.receipt.seq}"
+        reason = item.data.get("reason") if item.status == "failed" else None
+        why = f": {reason}" if isinstance(reason, str) else ""
+        say(
+            printable(
+                f"{sign} {item.status}  {item.field:{width}}  {item.source}"
+                f"{made if item.entries else ''}{where}{why}"
+            )
+        )
+    say(counted(len(items), "item") + " of evidence")

@@ -1,0 +1,156 @@
+"""``quorate drill``: see that halting and overriding work, and seal what was seen."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from quorate.cli.halt import HERE, By, SignerFile, Target, is_panel, writing_to
+from quorate.cli.shown import AsJson, note, print_json, progress, say
+from quorate.core.canonical import parse
+from quorate.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from quorate.compliance.drills import DrillResult, Workforce
+
+_FAILED: Final = 4
+
+app = typer.Typer(
+    help="Drill human oversight: halt or override real work, and seal what was seen.",
+    no_args_is_help=True,
+)
+
+SystemName = Annotated[
+    str, typer.Option("--system", metavar="NAME", help="Name of the system that is drilled.")
+]
+Version = Annotated[str, typer.Option("--version", help="Its version.")]
+Why = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it is sealed.")]
+OwnPanel = Annotated[
+    bool,
+    typer.Option(
+        "--panel",
+        help="Ask the panel file's own experts, some ten times: it may cost. Else scripted "
+        "experts are asked, and the record says so.",
+    ),
+]
+TaskInput = Annotated[
+    str | None,
+    typer.Option(
+        "--task",
+        metavar="JSON",
+        help="With --panel: the input to ask about; one on which the experts agree.",
+        show_default=False,
+    ),
+]
+
+
+@app.command("halt")
+def halt(
+    by: By,
+    system: SystemName,
+    version: Version,
+    target: Target = HERE,
+    *,
+    reason: Why = "drill",
+    own: OwnPanel = False,
+    task: TaskInput = None,
+    signer: SignerFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Halt work that is under way, see that nothing is dispatched after it, and lift the halt.
+
+    Exits 4 if it did not hold. While it lasts, nothing else is dispatched from that ledger.
+    """
+    from quorate.compliance.drills import halt_drill
+
+    scope = {"system": system, "version": version}
+    run = partial(halt_drill, scope=scope, by=by, reason=reason)
+    _drill(run, target, signer, own=own, task=task, as_json=as_json)
+
+
+@app.command("override")
+def override(
+    by: By,
+    system: SystemName,
+    version: Version,
+    target: Target = HERE,
+    *,
+    reason: Why = "drill",
+    own: OwnPanel = False,
+    task: TaskInput = None,
+    signer: SignerFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Override one decision, disregard another, and see that this is what comes back.
+
+    Exits 4 if it did not hold.
+    """
+    from quorate.compliance.drills import override_drill
+
+    scope = {"system": system, "version": version}
+    run = partial(override_drill, scope=scope, by=by, reason=reason)
+    _drill(run, target, signer, own=own, task=task, as_json=as_json)
+
+
+def _drill(
+    run: Callable[..., DrillResult],
+    target: str,
+    signer: Path | None,
+    *,
+    own: bool,
+    task: str | None,
+    as_json: bool,
+) -> None:
+    with (
+        _workforce(target, own, task) as work,
+        writing_to(target, signer) as (log, url),
+        progress("drilling") as shown,
+    ):
+        shown(0, None)
+        result = run(log, work=work)
+    if as_json:
+        print_json({**result.to_dict(), "ledger": url})
+    else:
+        say(result.drill.describe())
+        say(f"sealed in entry {result.receipt.seq} of {url}")
+    if not own:
+        note(
+            f"a script stood in for the experts, under the panel {result.drill.panel}; a "
+            "verifier's policy that pins panels has to name it too"
+        )
+    if not result.passed:
+        raise typer.Exit(_FAILED)
+
+
+@contextmanager
+def _workforce(target: str, own: bool, task: str | None) -> Iterator[Workforce | None]:
+    """Who is at work; ``None`` for the script."""
+    if not own:
+        if task is not None:
+            raise UsageError("--task is for --panel: scripted experts have a task of their own")
+        yield None
+        return
+    if not is_panel(target):
+        raise UsageError(f"--panel asks a panel's own experts; {target} is no panel file (.toml)")
+    if task is None:
+        raise UsageError(
+            "--panel takes --task JSON: an input that the experts understand and agree on"
+        )
+    try:
+        given = parse(task)
+    except UsageError as error:
+        raise UsageError(f"--task is not JSON: {error}") from error
+    from quorate.compliance.drills import of_panel
+    from quorate.hub.panel import Panel
+
+    # Experts may print, as their modules may that are run to be imported.
+    with redirect_stdout(sys.stderr):
+        panel = Panel.load(target)
+        with panel.importing():
+            yield of_panel(panel, given)

@@ -1,0 +1,135 @@
+"""``quorate halt`` and ``quorate resume``: the stop button, and letting go of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from quorate.cli.shown import AsJson, print_json, say
+from quorate.cli.where import PANEL, is_url, ledger_url, refuse_empty
+from quorate.core.errors import UsageError
+from quorate.core.text import printable
+from quorate.ledger import Ledger, Receipt, read_signer
+
+Target = Annotated[
+    str,
+    typer.Argument(
+        metavar="[LEDGER|PANEL]",
+        help="A panel file (.toml), which names its ledger and key; or a ledger (URL or file).",
+    ),
+]
+SignerFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--signer",
+        help="Private key of the ledger; a panel file names its own.",
+        show_default=False,
+    ),
+]
+By = Annotated[str, typer.Option("--by", metavar="NAME", envvar="QUORATE_BY", help="Who you are.")]
+Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it is sealed.")]
+
+HERE = str(PANEL)
+
+
+def is_panel(target: str) -> bool:
+    """Whether it is meant as a panel file, rather than as a ledger."""
+    return not is_url(target) and target.endswith(".toml")
+
+
+@contextmanager
+def writing_to(target: str, signer: Path | None) -> Iterator[tuple[Ledger, str]]:
+    """Open the ledger that is meant for writing; give it and its URL.
+
+    A panel that was never run has no ledger yet: it is begun, for who halts it means it.
+
+    Raises:
+        UsageError: a ledger without its key, or a panel beside another key.
+        OperationalError, StoreError: the panel, key or ledger cannot be read.
+    """
+    if is_panel(target):
+        if signer is not None:
+            raise UsageError(f"leave --signer out: {target} names the key of its ledger")
+        from quorate.hub.panel import Panel
+
+        panel = Panel.declared(target)
+        key = read_signer(panel.signer_path)
+        with Ledger.open(panel.ledger_url, signer=key, origin=panel.table.ledger.origin) as log:
+            yield log, panel.ledger_url
+        return
+    url = ledger_url(target)
+    if signer is None:
+        raise UsageError(
+            f"name the private key of {target} with --signer, or give the panel file, which "
+            "names both"
+        )
+    refuse_empty(url)
+    # Opening it with a signer would begin a ledger where there is none.
+    Ledger.open(url).close()
+    with Ledger.open(url, signer=read_signer(signer)) as log:
+        yield log, url
+
+
+def halt(
+    by: By,
+    reason: Reason,
+    target: Target = HERE,
+    signer: SignerFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Stop: from now on no expert is asked anything, by whichever process, until 'resume'.
+
+    What experts are at is cancelled where it can be. Running commands end with exit 3.
+    """
+    from quorate.hub.oversight import Oversight
+
+    with writing_to(target, signer) as (log, url):
+        before = Oversight(log).halted
+        sealed = Oversight(log).halt(by, reason)
+    if as_json:
+        print_json({"halted": True, **_told(sealed, url)})
+        return
+    if before is not None:
+        say(f"it was halted before, by {printable(before.by)} in entry {before.seq}")
+    say(f"halted in entry {sealed.seq}, {sealed.timestamp}: nothing is dispatched from here on")
+    say(f"  ledger: {url}")
+    say(f"  to go on: quorate resume {target} --by NAME --reason TEXT")
+
+
+def resume(
+    by: By,
+    reason: Reason,
+    target: Target = HERE,
+    signer: SignerFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Lift the halt in force; then give the command that was halted again."""
+    from quorate.hub.oversight import Oversight
+
+    with writing_to(target, signer) as (log, url):
+        oversight = Oversight(log)
+        lifted = oversight.halted
+        sealed = oversight.resume(by, reason)
+    if as_json:
+        told = None if lifted is None else {"seq": lifted.seq, "by": lifted.by}
+        print_json({"halted": False, "lifted": told, **_told(sealed, url)})
+        return
+    what = "" if lifted is None else f", the halt by {printable(lifted.by)} is lifted"
+    say(f"resumed in entry {sealed.seq}, {sealed.timestamp}{what}")
+    say("  what was halted goes on when its command is given again; nothing is decided twice")
+
+
+def _told(sealed: Receipt, url: str) -> dict[str, object]:
+    body = sealed.payload
+    return {
+        "seq": sealed.seq,
+        "hash": sealed.entry_hash,
+        "time": sealed.timestamp,
+        "by": body["by"],
+        "reason": body["reason"],
+        "ledger": url,
+    }

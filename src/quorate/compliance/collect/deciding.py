@@ -1,0 +1,39 @@
+"""Articles 13(1) and 14(4)(c): that every decision can be interpreted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from quorate.compliance.collect.reading import Record
+from quorate.compliance.collect.registry import Found, Lack, collector
+
+
+@collector(
+    "art_13.par_1",
+    "art_14.par_4.c",
+    "transparencyDesign",
+    title="Every decision carries support, dissent and a reason, and comes out the same",
+)
+def interpretable_decisions(record: Record) -> Found | Lack:
+    """Support, dissent and reason of every verdict; each was computed again when verified."""
+    verdicts = record.verdicts
+    if not verdicts:
+        return Lack("no decision and no refusal was sealed in the period")
+    committed = sum(one.entry.kind == "decision" for one in verdicts)
+    data: dict[str, Any] = {
+        "range": record.range(),
+        "decisions": len(verdicts),
+        "committed": committed,
+        "refused": len(verdicts) - committed,
+        # Replay stops at the first verdict that comes out otherwise.
+        "replayed": len(verdicts),
+    }
+    for name in ("support", "dissent", "reason"):
+        data[f"with_{name}"] = sum(name not in one.lacks for one in verdicts)
+    ends = (verdicts[0].entry.reference, verdicts[-1].entry.reference)
+    entries = ends[:1] if ends[0] == ends[1] else ends
+    for one in verdicts:
+        if one.lacks:
+            told = f"entry {one.entry.seq} carries no {' and no '.join(one.lacks)}"
+            return Found(data, (*entries, one.entry.reference), failed=told)
+    return Found(data, entries)

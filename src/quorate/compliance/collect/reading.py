@@ -1,0 +1,334 @@
+"""A ledger, verified whole and read once: what the collectors look at.
+
+Everything is verified first, under the policy that was given and with every verdict computed
+again. Then the same entries are read, and their Merkle root is compared with the one that was
+verified: what changes in between is found. Nothing later than that is looked at.
+
+What a drill's script decided says nothing of the system: verdicts under a panel of scripted
+experts, and that panel, are counted among the entries of the log and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import pairwise
+from typing import Any, Final
+
+from quorate.arbitration.sealed import DECISION, REFUSAL
+from quorate.compliance.committing import MEASUREMENT, THRESHOLD, Measurement, Threshold
+from quorate.compliance.drill_record import KIND as DRILL
+from quorate.compliance.drill_record import SCRIPTED, Drill
+from quorate.compliance.evidence import Scope
+from quorate.compliance.times import DAY
+from quorate.core.canonical import digest
+from quorate.core.errors import UsageError, UsageTypeError, VerificationError
+from quorate.hub.outcomes import KIND as OUTCOME
+from quorate.hub.outcomes import Outcome, sameness
+from quorate.hub.oversight.rules import KIND as OVERSIGHT
+from quorate.hub.oversight.rules import Reference
+from quorate.hub.panel_record import KIND as PANEL
+from quorate.ledger import Ledger, Policy, Receipt, VerifyReport
+from quorate.ledger.merkle import MerkleTree
+from quorate.ledger.receipts import timestamp
+
+_VERDICTS: Final = frozenset({DECISION, REFUSAL})
+_KEPT: Final = frozenset({PANEL, "redteam", OVERSIGHT, DRILL, THRESHOLD, MEASUREMENT})
+_READ: Final = _KEPT | _VERDICTS
+_SECOND: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """An entry, without its body: number, hash, kind, and time in microseconds since 1970."""
+
+    seq: int
+    hash: str
+    kind: str
+    time: int
+
+    @property
+    def reference(self) -> Reference:
+        """It, by number and hash."""
+        return Reference(self.seq, self.hash)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What is kept of a decision or a refusal.
+
+    Attributes:
+        entry: where it stands.
+        task: id of its task; ``None`` where it names none.
+        panel: digest of the panel it names, likewise.
+        lacks: which of support, dissent and reason it does not carry.
+        right: whether the answer committed is the one known to be right; ``None`` where none
+            is known, or nothing was committed.
+    """
+
+    entry: Passed
+    task: str | None
+    panel: str | None
+    lacks: tuple[str, ...]
+    right: bool | None = None
+
+
+@dataclass(frozen=True)
+class Record:
+    """A verified ledger as collectors see it.
+
+    Attributes:
+        origin: name of the log.
+        scope: the system and version that evidence is collected for.
+        report: of the verification, of the whole ledger.
+        policy: whom it was verified against.
+        now: microseconds since 1970.
+        silence_seconds: the greatest silent gap that is declared as normal, or ``None``.
+        whole: all entries of the log, in order.
+        passed: those of the period; all of them unless a period was given.
+        start: the log's first entry.
+        verdicts: of the period.
+        kept: bodies of panels, red-team runs and the like, by kind, of the whole log.
+        drills, thresholds, measurements: of the whole log and of any system.
+        kinds: how many entries of each kind the period has.
+        own_kinds: the same, without those of a drill's script.
+    """
+
+    origin: str
+    scope: Scope
+    report: VerifyReport
+    policy: Policy
+    now: int
+    silence_seconds: float | None
+    whole: tuple[Passed, ...]
+    passed: tuple[Passed, ...]
+    start: Passed | None
+    verdicts: tuple[Verdict, ...]
+    kept: Mapping[str, tuple[tuple[Passed, Any], ...]]
+    drills: tuple[tuple[Passed, Drill], ...] = ()
+    thresholds: tuple[tuple[Passed, Threshold], ...] = ()
+    measurements: tuple[tuple[Passed, Measurement], ...] = ()
+    kinds: Mapping[str, int] = field(default_factory=dict)
+    own_kinds: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def since(self) -> str:
+        """When the first entry of the period was sealed."""
+        return timestamp(self.passed[0].time)
+
+    @property
+    def until(self) -> str:
+        """When the last one was."""
+        return timestamp(self.passed[-1].time)
+
+    @property
+    def ends(self) -> tuple[Reference, ...]:
+        """First and last entry of the period."""
+        first, last = self.passed[0].reference, self.passed[-1].reference
+        return (first,) if first == last else (first, last)
+
+    def range(self) -> dict[str, Any]:
+        """The period as the schemas of evidence write it."""
+        return {
+            "origin": self.origin,
+            "first": self.passed[0].seq,
+            "last": self.passed[-1].seq,
+            "since": self.since,
+            "until": self.until,
+        }
+
+    def silence(self) -> tuple[float, Passed | None]:
+        """Seconds of the longest silence between two entries of the period, and the later one."""
+        longest, after = 0, None
+        for one, other in pairwise(self.passed):
+            if other.time - one.time > longest:
+                longest, after = other.time - one.time, other
+        return longest / _SECOND, after
+
+    def is_of(self, scope: Scope) -> bool:
+        """Whether something is of the very system and version."""
+        return scope == self.scope
+
+    def days_since(self, moment: int) -> float:
+        """Days from a moment, in microseconds since 1970, to now."""
+        return (self.now - moment) / DAY
+
+
+def read_record(
+    ledger: Ledger,
+    *,
+    policy: Policy,
+    scope: Scope,
+    now: datetime,
+    period: tuple[datetime, datetime] | None = None,
+    checkpoint: str | None = None,
+    silence_seconds: float | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Record:
+    """Verify a ledger whole, and read it.
+
+    Raises:
+        VerificationError: it does not check out, it was changed meanwhile, or it is dated
+            after ``now``.
+        UsageError: an argument cannot be used.
+        StoreError: it cannot be read.
+    """
+    moment = instant(now, "now")
+    within = None if period is None else (instant(period[0], "since"), instant(period[1], "until"))
+    if within is not None and within[1] < within[0]:
+        raise UsageError("the period ends before it begins")
+    report = ledger.verify(checkpoint, replay=True, policy=policy, progress=progress)
+    reading = _Reading(within, _answers(ledger, report.size))
+    for receipt in _first(ledger, report.size):
+        reading.take(receipt)
+    reading.check(report, moment)
+    read: dict[str, list[tuple[Passed, Any]]] = reading.kept
+    return Record(
+        origin=report.origin,
+        scope=scope,
+        report=report,
+        policy=policy,
+        now=moment,
+        silence_seconds=silence_seconds,
+        whole=tuple(reading.whole),
+        passed=tuple(reading.passed),
+        start=reading.whole[0] if reading.whole else None,
+        verdicts=tuple(reading.verdicts),
+        kept={kind: tuple(found) for kind, found in read.items()},
+        drills=tuple((at, Drill.from_dict(body)) for at, body in read.get(DRILL, ())),
+        thresholds=tuple((at, Threshold.from_dict(body)) for at, body in read.get(THRESHOLD, ())),
+        measurements=tuple(
+            (at, Measurement.from_dict(body)) for at, body in read.get(MEASUREMENT, ())
+        ),
+        kinds=dict(sorted(reading.kinds.items())),
+        own_kinds=dict(sorted((reading.kinds - reading.scripted).items())),
+    )
+
+
+def instant(moment: datetime, name: str) -> int:
+    """A moment with its time zone, as microseconds since 1970.
+
+    Raises:
+        UsageTypeError: no ``datetime``.
+        UsageError: without a time zone.
+    """
+    if not isinstance(moment, datetime):
+        raise UsageTypeError(f"{name} is a {type(moment).__name__}; give a datetime with its zone")
+    if moment.tzinfo is None:
+        raise UsageError(f"{name} is {moment}, without a time zone; give one, such as UTC")
+    whole = int(moment.replace(microsecond=0).timestamp())
+    return whole * _SECOND + moment.microsecond
+
+
+def _first(ledger: Ledger, size: int) -> Iterator[Receipt]:
+    for receipt in ledger:
+        if receipt.seq >= size:
+            return
+        yield receipt
+
+
+class _Reading:
+    """What was read so far."""
+
+    def __init__(self, within: tuple[int, int] | None, answers: Mapping[str, Any]) -> None:
+        self._answers = answers
+        self.whole: list[Passed] = []
+        self.passed: list[Passed] = []
+        self.verdicts: list[Verdict] = []
+        self.kept: dict[str, list[tuple[Passed, Any]]] = {}
+        self.kinds: Counter[str] = Counter()
+        self.scripted: Counter[str] = Counter()
+        self._scripts: set[str] = set()
+        self._within = within
+        self._tree = MerkleTree()
+
+    def take(self, receipt: Receipt) -> None:
+        entry = Passed(receipt.seq, receipt.entry_hash, receipt.kind, receipt.entry.time)
+        self._tree.append(bytes.fromhex(entry.hash))
+        # The body is what the entry commits to: the look-up checked it.
+        receipt.check_commitment()
+        self.whole.append(entry)
+        body = receipt.payload if entry.kind in _READ else None
+        script = self._is_script(entry.kind, body)
+        if entry.kind in _KEPT and not script:
+            self.kept.setdefault(entry.kind, []).append((entry, body))
+        if self._within is not None and not self._within[0] <= entry.time <= self._within[1]:
+            return
+        self.passed.append(entry)
+        self.kinds[entry.kind] += 1
+        if script:
+            self.scripted[entry.kind] += 1
+        elif entry.kind in _VERDICTS and body is not None:
+            self.verdicts.append(_verdict(entry, body, self._answers))
+
+    def _is_script(self, kind: str, body: Mapping[str, Any] | None) -> bool:
+        """Whether it is the panel of a drill's script, or a verdict by one."""
+        if body is None:
+            return False
+        if kind in _VERDICTS:
+            return body.get("panel") in self._scripts
+        if kind != PANEL:
+            return False
+        told = body["experts"].values()
+        script = all(isinstance(one, dict) and one.get("kind") == SCRIPTED for one in told)
+        if script:
+            self._scripts.add(digest(body))
+        return script
+
+    def check(self, report: VerifyReport, now: int) -> None:
+        if self._tree.root().hex() != report.root:
+            raise VerificationError(
+                "the ledger was changed while it was read; collect again", rule="changed"
+            )
+        last = self.whole[-1] if self.whole else None
+        if last is not None and last.time > now:
+            raise VerificationError(
+                f"it is dated {timestamp(last.time)}, after now, {timestamp(now)}: a clock "
+                "was wrong, the ledger's or this one",
+                index=last.seq,
+                rule="time",
+            )
+
+
+def _answers(ledger: Ledger, size: int) -> dict[str, Any]:
+    """The right answers that are known, by the id of their task."""
+    found = {}
+    for receipt in ledger.find(kind=OUTCOME):
+        if receipt.seq < size:
+            outcome = Outcome.from_dict(receipt.payload)
+            found[outcome.task_id] = outcome.answer
+    return found
+
+
+def _verdict(entry: Passed, body: Mapping[str, Any], answers: Mapping[str, Any]) -> Verdict:
+    task = (body.get("task") or {}).get("id")
+    verdict = body["verdict"]
+    right = None
+    if entry.kind == DECISION and task is not None and task in answers:
+        # A normaliser of the caller's own may never have been given this answer.
+        with suppress(UsageError):
+            right = sameness(body, answers[task])(verdict["consensus"])
+    return Verdict(entry, task, body.get("panel"), tuple(_lacking(verdict)), right)
+
+
+def _lacking(verdict: Mapping[str, Any]) -> Iterator[str]:
+    """Which of support, dissent and reason a verdict does not carry."""
+    from quorate.arbitration import Decision, Tally, describing  # noqa: PLC0415 - its story
+
+    if not isinstance(verdict.get("support_exact"), str):
+        yield "support"
+    if verdict["status"] == "committed":
+        if not isinstance(verdict.get("dissenting"), list):
+            yield "dissent"
+        told = describing.committed(Decision.from_dict(verdict), alone=True)
+    else:
+        # Every answer stands in the trace with who was for it.
+        trace = verdict.get("trace", {})
+        if not any(isinstance(trace.get(name), list) for name in ("groups", "options")):
+            yield "dissent"
+        told = describing.refused(Tally.from_dict(verdict), alone=True)
+    if not told.strip():
+        yield "reason"

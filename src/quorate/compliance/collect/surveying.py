@@ -1,0 +1,182 @@
+"""A survey of a ledger: verify it, read it, and ask every collector."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from quorate.compliance.collect.reading import Record, instant, read_record
+from quorate.compliance.collect.registry import Collector, Found, Lack, collectors
+from quorate.compliance.committing import read_scope
+from quorate.compliance.evidence import EntryRef, Evidence, Scope
+from quorate.compliance.sealed import COLLECTED
+from quorate.compliance.system import System
+from quorate.core.errors import UsageError, UsageTypeError, VerificationError
+from quorate.ledger import Ledger, Policy
+from quorate.ledger.receipts import timestamp
+
+_EMPTY: Final = "the ledger is empty"
+_NO_ENTRIES: Final = "no entry was sealed in that period"
+
+
+@dataclass(frozen=True, slots=True)
+class Lacking:
+    """Something that a collector could not show.
+
+    Attributes:
+        collector: its name.
+        fields: that it would have made evidence for.
+        reason: why, and what would show it.
+    """
+
+    collector: str
+    fields: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What a ledger shows, and what it does not.
+
+    Attributes:
+        items: evidence, unsealed, in the order of its fields.
+        lacking: what could not be shown.
+        broken: why the ledger does not verify; ``None`` where it does.
+        size: entries that were verified; 0 where it does not verify.
+    """
+
+    items: tuple[Evidence, ...]
+    lacking: tuple[Lacking, ...]
+    broken: str | None
+    size: int
+
+
+def survey(  # noqa: PLR0913 - one argument for each thing that a survey may be told
+    ledger: Ledger,
+    *,
+    policy: Policy,
+    system: System | Scope | Mapping[str, Any],
+    now: datetime,
+    period: tuple[datetime, datetime] | None = None,
+    checkpoint: str | None = None,
+    silence_seconds: float | None = None,
+    only: Iterable[str] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Survey:
+    """Verify a ledger, and say what it shows of the system.
+
+    Args:
+        ledger: open.
+        policy: the keys that the entries have to be signed by, and the log's name where it is
+            known.
+        system: that evidence is collected for. Drills, thresholds and measurements of another
+            system or version count for nothing.
+        now: with its time zone; what is collected is established then.
+        period: first and last moment to look at; the log's whole life unless told.
+        checkpoint: a signed note that was kept elsewhere; without one, entries that were cut
+            off at the end go unseen.
+        silence_seconds: the greatest gap between two entries that is declared as normal.
+        only: names of the collectors to ask; all, unless told.
+        progress: called with entries verified and entries in all.
+
+    Raises:
+        UsageError: an argument cannot be used.
+        StoreError: the ledger cannot be read.
+    """
+    if not isinstance(policy, Policy):
+        raise UsageTypeError(
+            f"policy is a {type(policy).__name__}; name the keys that you trust: Policy.of([…])"
+        )
+    scope, asked = _scope(system), collectors(only)
+    if silence_seconds is not None and not silence_seconds > 0:
+        raise UsageError(f"silence_seconds is {silence_seconds}; it is above 0")
+    moment = timestamp(instant(now, "now"))
+    try:
+        record = read_record(
+            ledger,
+            policy=policy,
+            scope=scope,
+            now=now,
+            period=period,
+            checkpoint=checkpoint,
+            silence_seconds=silence_seconds,
+            progress=progress,
+        )
+    except VerificationError as error:
+        why = f"the ledger does not verify: {error}"
+        broken = Found({"rule": error.rule, "index": error.index}, failed=why)
+        items = [item for one in asked for item in _items(one, broken, scope, moment)]
+        return Survey(_sorted(items), (), why, 0)
+    found, lacking = [], []
+    for one in asked:
+        came = _look(one, record)
+        if isinstance(came, Lack):
+            lacking.append(Lacking(one.name, one.fields, came.reason))
+        else:
+            found += _items(one, came, scope, moment)
+    return Survey(_sorted(found), tuple(lacking), None, record.report.size)
+
+
+def collect(
+    ledger: Ledger,
+    *,
+    policy: Policy,
+    system: System | Scope | Mapping[str, Any],
+    now: datetime,
+    period: tuple[datetime, datetime] | None = None,
+    **more: Any,
+) -> list[Evidence]:
+    """The evidence that a ledger shows, unsealed; see :func:`survey`.
+
+    A ledger that does not verify gives an item for every field of every collector, all of
+    them failed, with the entry and the rule.
+    """
+    return list(survey(ledger, policy=policy, system=system, now=now, period=period, **more).items)
+
+
+def _look(one: Collector, record: Record) -> Found | Lack:
+    if record.start is None:
+        return Lack(_EMPTY)
+    if not record.passed:
+        return Lack(_NO_ENTRIES)
+    came = one.look(record)
+    if not isinstance(came, Found | Lack):
+        raise UsageTypeError(
+            f"the collector {one.name} gave a {type(came).__name__}; it gives Found or Lack"
+        )
+    return came
+
+
+def _items(one: Collector, came: Found, scope: Scope, moment: str) -> list[Evidence]:
+    data = dict(came.data)
+    if came.failed is not None:
+        data["reason"] = came.failed
+    entries = tuple(EntryRef(seq=ref.seq, hash=ref.hash) for ref in came.entries)
+    return [
+        Evidence(
+            field=name,
+            status="passed" if came.failed is None else "failed",
+            source=f"{COLLECTED}{one.name}",
+            time=moment,
+            expires=came.expires,
+            scope=scope,
+            data=data,
+            entries=entries,
+        )
+        for name in one.fields
+    ]
+
+
+def _sorted(items: list[Evidence]) -> tuple[Evidence, ...]:
+    return tuple(sorted(items, key=lambda item: (item.field, item.source)))
+
+
+def _scope(system: System | Scope | Mapping[str, Any]) -> Scope:
+    if isinstance(system, Scope):
+        return system
+    if isinstance(system, Mapping) and "system" in system:
+        return read_scope(system)
+    found = System.read(system)
+    return Scope(system=found.name, version=found.version)

@@ -1,0 +1,162 @@
+"""The files of a dossier, computed from what it holds; the same when written and when verified."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import quorate
+from quorate.compliance.dossier.annex import annex
+from quorate.compliance.dossier.pages import annex_html, annex_markdown
+from quorate.compliance.evaluation import evaluate
+from quorate.compliance.evidence import EvidenceSet
+from quorate.compliance.profiles import Profile
+from quorate.compliance.rendering import render_html, render_markdown
+from quorate.compliance.report import ComplianceReport
+from quorate.core.canonical import canonical
+from quorate.core.errors import UsageError
+from quorate.core.identity import Ed25519Verifier
+from quorate.ledger import Bundle, Policy, Receipt
+
+FORMAT: Final = "quorate/dossier/1"
+
+MANIFEST: Final = "manifest.json"
+REPORT: Final = "report.json"
+EVIDENCE: Final = "evidence.json"
+CHECKPOINT: Final = "checkpoint.note"
+POLICY: Final = "policy.toml"
+PROFILE: Final = "profile.toml"
+BUNDLES: Final = "bundles"
+DOCUMENTS: Final = "documents"
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What a dossier holds, before it is laid out.
+
+    Attributes:
+        report: under the profile.
+        evidence: with the system of the report.
+        bundles: of all entries that evidence names, by number.
+        policy: its text.
+        profile: text of the profile where it is one's own, else ``None``.
+        documents: name -> content.
+    """
+
+    report: ComplianceReport
+    evidence: EvidenceSet
+    bundles: Mapping[int, Bundle]
+    policy: str
+    profile: str | None
+    documents: Mapping[str, bytes]
+
+
+def compose(contents: Contents, policy: Policy) -> dict[str, bytes]:
+    """All files but the manifest: path -> content.
+
+    Raises:
+        OperationalError: the pages cannot be made, for want of the extra ``reports``.
+        UsageError: something in it cannot be written.
+    """
+    bundles = {seq: bundle_path(seq) for seq in contents.bundles}
+    documents = {
+        digest_of(content): f"{DOCUMENTS}/{name}" for name, content in contents.documents.items()
+    }
+    report = contents.report
+    full = evaluated(contents, policy, "full")
+    laid_out = annex(report, full, contents.evidence, bundles, documents)
+    notes = {each.note for each in contents.bundles.values()}
+    files = {
+        REPORT: _json(report.to_dict()),
+        EVIDENCE: _json(contents.evidence.to_dict()),
+        "report.html": render_html(report, bundles=bundles).encode(),
+        "report.md": render_markdown(report, bundles=bundles).encode(),
+        "annex-iv.html": annex_html(report, full, laid_out, next(iter(notes), None)).encode(),
+        "annex-iv.md": annex_markdown(report, full, laid_out, next(iter(notes), None)).encode(),
+        POLICY: contents.policy.encode(),
+        **{bundle_path(seq): each.to_text().encode() for seq, each in contents.bundles.items()},
+        **{f"{DOCUMENTS}/{name}": content for name, content in contents.documents.items()},
+    }
+    if contents.profile is not None:
+        files[PROFILE] = contents.profile.encode()
+    for note in notes:
+        files[CHECKPOINT] = note.encode()
+    return files
+
+
+def evaluated(contents: Contents, policy: Policy, profile: str | Profile) -> ComplianceReport:
+    """What the evidence shows with the receipts of the bundles, and with no others."""
+    return evaluate(
+        replace(contents.evidence, receipts=()),
+        profile,
+        contents.report.as_of,
+        policy=policy,
+        receipts=[each.receipt for each in contents.bundles.values()],
+    )
+
+
+def sealing(evidence: EvidenceSet, bundles: Mapping[int, Bundle]) -> tuple[Receipt, ...]:
+    """The receipts that seal the items, from the bundles, in order."""
+    numbers = {item.receipt.seq for item in evidence.items if item.receipt is not None}
+    return tuple(bundles[seq].receipt for seq in sorted(numbers) if seq in bundles)
+
+
+def manifest(files: Mapping[str, bytes], report: ComplianceReport) -> bytes:
+    """The manifest over ``files``: canonical JSON."""
+    return canonical(
+        {
+            "format": FORMAT,
+            "tool": {"name": "quorate", "version": quorate.__version__},
+            "system": {"name": report.system.name, "version": report.system.version},
+            "as_of": report.as_of.isoformat(),
+            "profile": report.profile,
+            "files": {
+                path: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+                for path, content in files.items()
+            },
+        }
+    )
+
+
+def bundle_path(seq: int) -> str:
+    """Where the bundle of an entry lies."""
+    return f"{BUNDLES}/{seq:06d}.json"
+
+
+def digest_of(content: bytes) -> str:
+    """As evidence writes digests."""
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def policy_text(policy: Policy) -> str:
+    """A policy as a file of public keys.
+
+    Raises:
+        UsageError: a key is a shared secret, which no dossier may hold.
+    """
+    keys = []
+    for each in policy.verifiers:
+        if not isinstance(each, Ed25519Verifier):
+            raise UsageError(
+                f"the key {each.key_id} is a shared secret: whoever can verify with it can "
+                "forge, so it stays out of a dossier; use a policy of public keys"
+            )
+        keys.append(each.to_text())
+    lines = [
+        "# The keys under which this dossier was made. It holds no secret. Whoever verifies it",
+        "# names keys of their own, got from the operator and not from here.",
+    ]
+    if policy.origin is not None:
+        lines.append(f"origin = {json.dumps(policy.origin, ensure_ascii=False)}")
+    lines += [f"keys = {json.dumps(keys)}", f"signatures = {policy.signatures}"]
+    if policy.panels is not None:
+        lines.append(f"panels = {json.dumps(sorted(policy.panels))}")
+    return "\n".join(lines) + "\n"
+
+
+def _json(members: Any) -> bytes:
+    canonical(members)  # refuses what JSON cannot hold, with the path of the culprit
+    return (json.dumps(members, ensure_ascii=False, indent=1) + "\n").encode()

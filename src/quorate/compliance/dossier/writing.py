@@ -1,0 +1,211 @@
+"""Write a dossier: whole, or not at all."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from quorate.compliance import bounds as evidence_bounds
+from quorate.compliance.dossier import bounds
+from quorate.compliance.dossier.composing import (
+    MANIFEST,
+    Contents,
+    compose,
+    digest_of,
+    evaluated,
+    manifest,
+    policy_text,
+    sealing,
+)
+from quorate.compliance.dossier.verifying import verify_dossier
+from quorate.compliance.evidence import EvidenceSet
+from quorate.compliance.profiles import SHIPPED, load_profile
+from quorate.compliance.report import ComplianceReport
+from quorate.core.errors import OperationalError, UsageError, VerificationError
+from quorate.core.text import counted, printable
+from quorate.ledger import Bundle, Policy
+from quorate.ledger.files import read_start, read_text
+
+_SECRET: Final = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----|hmac-sha256:[A-Za-z0-9+/]{20,}=*")
+
+
+def write_dossier(
+    folder: str | Path,
+    report: ComplianceReport,
+    evidence: EvidenceSet,
+    bundles: Iterable[Bundle],
+    policy: Policy,
+    *,
+    profile: str | Path = "core",
+    documents: Iterable[str | Path] = (),
+) -> Path:
+    """Write a dossier into ``folder``, which must be empty or not there.
+
+    It is composed in a folder beside it, verified there, and put in place with one rename.
+
+    Args:
+        folder: to be made.
+        report: that is to lie in it; it has to be what ``evidence``, the bundles and ``policy``
+            give under ``profile``.
+        evidence: all items; receipts are taken from the bundles.
+        bundles: of every entry that an item names as its receipt or among its entries, all
+            against one checkpoint (``Ledger.bundles``). Others are left out.
+        policy: public keys.
+        profile: of the report: the name of one shipped, or the path of one's own.
+        documents: files whose digests the evidence names, to lie in it too.
+
+    Returns:
+        The folder.
+
+    Raises:
+        OperationalError: a file cannot be read or written, or the extra ``reports`` is missing.
+        UsageError: the folder is not empty; something is missing, does not belong together, or
+            may not lie in a dossier. Nothing was written.
+        VerificationError: a bundle does not verify under ``policy``.
+    """
+    target = free_folder(Path(folder))
+    text = None if profile in SHIPPED else read_text(
+        profile, "profile", evidence_bounds.MAX_PROFILE_BYTES
+    )  # fmt: skip
+    needed = _needed(evidence, {each.seq: each for each in bundles})
+    for each in needed.values():
+        each.verify(policy)
+    # As it will be read back: the order of members is not kept everywhere.
+    report = ComplianceReport.from_dict(report.to_dict())
+    contents = Contents(
+        report=report,
+        evidence=replace(evidence, system=report.system, receipts=sealing(evidence, needed)),
+        bundles=needed,
+        policy=policy_text(policy),
+        profile=text,
+        documents=_documents(documents, evidence),
+    )
+    if evaluated(contents, policy, load_profile(profile)) != report:
+        raise UsageError(
+            "the report is not what this evidence, these bundles and this policy give under the "
+            f"profile {printable(str(profile))!r}; evaluate again and write what comes out"
+        )
+    files = compose(contents, policy)
+    files[MANIFEST] = manifest(files, report)
+    _refuse_secrets(files)
+    _write(target, files, policy)
+    return target
+
+
+def free_folder(folder: Path) -> Path:
+    """A folder that a dossier can be written to: empty or not there, beside others that are.
+
+    Raises:
+        OperationalError: it cannot be looked at.
+        UsageError: it is neither.
+    """
+    try:
+        if folder.is_symlink():
+            raise UsageError(f"{folder} is a symbolic link; name a folder")
+        if folder.exists():
+            if not folder.is_dir():
+                raise UsageError(f"{folder} is no folder; name another")
+            if any(folder.iterdir()):
+                raise UsageError(f"{folder} is not empty; name another, nothing is replaced")
+        if not folder.absolute().parent.is_dir():
+            raise UsageError(f"there is no folder {folder.parent} to write {folder.name} into")
+    except OSError as error:
+        raise OperationalError(f"{folder} cannot be read: {error.strerror}") from error
+    if not folder.name:
+        raise UsageError("name a folder of its own for the dossier")
+    return folder
+
+
+def _needed(evidence: EvidenceSet, given: dict[int, Bundle]) -> dict[int, Bundle]:
+    """The bundles of all entries that the evidence names, in order."""
+    asked: dict[int, str] = {}
+    origins = {each.receipt.origin for each in given.values()}
+    for item in evidence.items:
+        if item.receipt is not None:
+            origins.add(item.receipt.origin)
+            asked[item.receipt.seq] = item.receipt.hash
+        asked |= {each.seq: each.hash for each in item.entries}
+    if len(origins) > 1:
+        told = ", ".join(sorted(map(printable, origins)))
+        raise UsageError(f"the evidence lies in several logs ({told}); write a dossier for each")
+    lacking = [seq for seq, hash_ in asked.items()
+               if seq not in given or given[seq].receipt.entry_hash != hash_]  # fmt: skip
+    if lacking:
+        first = min(lacking)
+        raise UsageError(
+            f"{counted(len(lacking), 'entry', 'entries')} that evidence names have no bundle here "
+            f"with that hash, the first is {first}; give ledger.bundles(…) of the ledger that the "
+            "evidence was made from"
+        )
+    needed = {seq: given[seq] for seq in sorted(asked)}
+    if len({each.note for each in needed.values()}) > 1:
+        raise UsageError("the bundles lead to several checkpoints; take them with one call")
+    return needed
+
+
+def _documents(paths: Iterable[str | Path], evidence: EvidenceSet) -> dict[str, bytes]:
+    named = {item.digest for item in evidence.items}
+    found: dict[str, bytes] = {}
+    for path in map(Path, paths):
+        try:
+            content = read_start(path, bounds.MAX_FILE_BYTES + 1)
+        except OSError as error:
+            raise OperationalError(
+                f"the document {path} cannot be read: {error.strerror}"
+            ) from error
+        if len(content) > bounds.MAX_FILE_BYTES:
+            raise UsageError(f"the document {path} is larger than {bounds.MAX_FILE_BYTES} bytes")
+        if digest_of(content) not in named:
+            raise UsageError(
+                f"no evidence names the document {path}, {digest_of(content)}; give the version "
+                "that the evidence speaks of, or leave it out"
+            )
+        name = re.sub(r"[^A-Za-z0-9._-]+", "-", path.name).lstrip(".-")[-bounds.MAX_NAME :]
+        if not name or name in found:
+            raise UsageError(f"the document {path} needs a name of its own")
+        found[name] = content
+    return dict(sorted(found.items()))
+
+
+def _refuse_secrets(files: dict[str, bytes]) -> None:
+    for path, content in files.items():
+        if _SECRET.search(content):
+            raise UsageError(
+                f"{path} would hold a private key or shared secret; take it out of the evidence "
+                "or document, and change that key"
+            )
+    if len(files) > bounds.MAX_FILES:
+        raise UsageError(f"{len(files)} files; a dossier has at most {bounds.MAX_FILES}")
+    if sum(map(len, files.values())) > bounds.MAX_TOTAL_BYTES:
+        raise UsageError(f"a dossier has at most {bounds.MAX_TOTAL_BYTES} bytes")
+
+
+def _write(target: Path, files: dict[str, bytes], policy: Policy) -> None:
+    try:
+        building = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.absolute().parent))
+    except OSError as error:
+        raise OperationalError(f"{target} cannot be written: {error.strerror}") from error
+    try:
+        for path, content in files.items():
+            place = building / path
+            place.parent.mkdir(exist_ok=True)
+            with place.open("xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        found = verify_dossier(building, policy)
+        if not found.verified:
+            raise VerificationError(found.problems[0].describe(), rule="dossier")
+        building.chmod(0o755)
+        # Replaces an empty folder, and fails on one that was filled meanwhile.
+        building.rename(target)
+    except OSError as error:
+        raise OperationalError(f"{target} cannot be written: {error.strerror}") from error
+    finally:
+        shutil.rmtree(building, ignore_errors=True)

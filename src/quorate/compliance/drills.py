@@ -1,0 +1,452 @@
+"""Drills of human oversight: halt and override a system that is really at work (Article 14(4)).
+
+A halt drill decides a few tasks, has more under way, halts, and then tries to go on: what
+was under way has to be stopped, every further task refused, and no expert called. It lifts
+its own halt again, and no other, and shows that work goes on. An override drill has two
+tasks decided, puts a person's answer in place of one and disregards the other, and asks the
+hub for both again. Either seals what it saw, passed or not, as :mod:`.drill_record` says.
+
+At work are the panel's own experts, or scripted ones that are named so: four functions that
+agree. With these, the drill shows the mechanism, and says so.
+
+The verdicts that a drill seals name a panel that is sealed before them. Where a verifier's
+policy pins panels, that of the script is none of them: drill with the panel's own experts
+there, or name the script's panel in the policy too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any, Final
+
+from quorate.arbitration import Arbiter
+from quorate.arbitration.arbiter import Rule
+from quorate.compliance.committing import read_scope
+from quorate.compliance.drill_record import (
+    HALT,
+    KIND,
+    OVERRIDE,
+    PANEL,
+    SCRIPTED,
+    VERDICTS,
+    Drill,
+    HaltEntries,
+    OverrideEntries,
+)
+from quorate.compliance.evidence import Scope
+from quorate.core.calls import Callee, run_blocking
+from quorate.core.canonical import JSONValue, digest
+from quorate.core.errors import NoQuorum, OperationalError, UsageError
+from quorate.core.exact import as_text
+from quorate.hub import panel_record
+from quorate.hub.deciding import decide
+from quorate.hub.experts import Answer, Expert
+from quorate.hub.hub import Hub
+from quorate.hub.outcomes import verdict_key
+from quorate.hub.oversight import POLL_SECONDS, Guard, HaltedError, Oversight, Reference
+from quorate.hub.oversight.rules import who, why
+from quorate.hub.panel import Panel
+from quorate.hub.policy import Policy
+from quorate.ledger import Ledger, Receipt
+
+_SCRIPTED: Final = ("scripted-1", "scripted-2", "scripted-3", "scripted-4")
+_BEFORE: Final = 3
+_UNDER_WAY: Final = 2
+_AFTER: Final = 3
+_WAIT_SECONDS: Final = 60.0
+_STEP_SECONDS: Final = 0.01
+_HANGS: Final = "hang"
+_AGREED: Final = "as agreed"
+_PUT: Final = "a drill: put in its place by a person"
+
+
+@dataclass(frozen=True, slots=True)
+class DrillResult:
+    """A drill that was run and sealed.
+
+    Attributes:
+        drill: what was seen.
+        receipt: of its entry.
+    """
+
+    drill: Drill
+    receipt: Receipt
+
+    @property
+    def passed(self) -> bool:
+        """Whether it passed."""
+        return self.drill.passed
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON."""
+        return {"seq": self.receipt.seq, "hash": self.receipt.entry_hash, **self.drill.to_dict()}
+
+
+@dataclass(slots=True)
+class Workforce:
+    """Who is at work in a drill.
+
+    Attributes:
+        kind: ``"scripted"`` or ``"panel"``.
+        experts: the roster.
+        arbiter: who folds.
+        policy: what follows a refusal.
+        declared: the panel's declaration, to be sealed before its verdicts.
+        task: what they are given; scripted ones are told in it to hang.
+        every: all that may come to be asked.
+        calls: how often any of them was called so far.
+    """
+
+    kind: str
+    experts: Sequence[Expert]
+    arbiter: Rule | Arbiter
+    policy: Policy
+    declared: Mapping[str, Any]
+    task: JSONValue
+    every: Sequence[Expert]
+    panel: Panel | None = None
+    calls: int = field(default=0)
+
+    def __post_init__(self) -> None:
+        """Count the calls of each from here on."""
+        for expert in self.every:
+            expert.callee = self._counted(expert.callee)
+
+    def _counted(self, callee: Callee) -> Callee:
+        """The same, each call of it counted as it begins."""
+        function: Callable[[Any], Any] = callee.function
+
+        async def asynchronous(task: Any) -> Any:
+            self.calls += 1
+            return await function(task)
+
+        def plain(task: Any) -> Any:
+            self.calls += 1
+            return function(task)
+
+        return Callee(callee.name, asynchronous if callee.is_async else plain)
+
+
+def scripted() -> Workforce:
+    """Experts that agree on everything, and hang where a task says so; they are named scripted."""
+    experts = [Expert(name, _agrees, timeout=_WAIT_SECONDS) for name in _SCRIPTED]
+    arbiter = Arbiter(quorum=Fraction(3, 4))
+    declared = {
+        "rule": panel_record.RULE,
+        "protocol": arbiter.protocol,
+        "parameters": arbiter.parameters,
+        "roster": {expert.id: as_text(expert.weight) for expert in experts},
+        "experts": {
+            expert.id: {"kind": SCRIPTED, "timeout": as_text(Fraction(_WAIT_SECONDS))}
+            for expert in experts
+        },
+    }
+    return Workforce(SCRIPTED, experts, arbiter, Policy(), declared, {"drill": "agree"}, experts)
+
+
+async def _agrees(task: Any) -> Answer:
+    if task == {"drill": _HANGS}:
+        await asyncio.sleep(_WAIT_SECONDS)
+    return Answer(_AGREED, 1)
+
+
+def of_panel(panel: Panel, task: JSONValue) -> Workforce:
+    """A panel's own experts, who are really asked ``task``, some ten times: it may cost.
+
+    Raises:
+        UsageError: the panel was only declared, without its experts.
+    """
+    if not panel.experts:
+        raise UsageError("the panel has no experts to ask; read it with Panel.load")
+    return Workforce(
+        PANEL,
+        panel.experts,
+        panel.arbiter,
+        panel.policy,
+        panel_record.declaration(panel),
+        task,
+        list(panel.every.values()),
+        panel,
+    )
+
+
+def halt_drill(
+    ledger: Ledger,
+    *,
+    scope: Scope | Mapping[str, Any],
+    by: str,
+    reason: str = "drill",
+    work: Workforce | None = None,
+) -> DrillResult:
+    """Halt a system at work, see that nothing goes on, lift the halt, and seal what was seen.
+
+    While it lasts, nothing else is dispatched from this ledger either.
+
+    Args:
+        ledger: open for writing.
+        scope: the system and version: ``{"system": name, "version": version}``.
+        by: who drills.
+        reason: why.
+        work: who is at work; scripted experts by default.
+
+    Raises:
+        UsageError: an argument cannot be used, or the system is halted already: a drill would
+            lift what somebody meant.
+        OperationalError: the work could not even be begun.
+        StoreError: something could not be written.
+    """
+    return run_blocking(_Drilling(ledger, scope, by, reason, work).halt())
+
+
+def override_drill(
+    ledger: Ledger,
+    *,
+    scope: Scope | Mapping[str, Any],
+    by: str,
+    reason: str = "drill",
+    work: Workforce | None = None,
+) -> DrillResult:
+    """Override one decision and disregard another, see what comes back, and seal that.
+
+    Args and errors are those of :func:`halt_drill`.
+    """
+    return run_blocking(_Drilling(ledger, scope, by, reason, work).override())
+
+
+def described(body: object) -> str:
+    """The story of a sealed drill.
+
+    Raises:
+        UsageError: it is none.
+    """
+    return Drill.from_dict(body).describe()
+
+
+class _Drilling:
+    """One drill on its way. All of it happens in one event loop."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        scope: Scope | Mapping[str, Any],
+        by: str,
+        reason: str,
+        work: Workforce | None,
+    ) -> None:
+        self.ledger = ledger
+        self.scope = read_scope(scope)
+        self.by = who(by)
+        self.reason = why(reason)
+        self.work = scripted() if work is None else work
+        self.guard = Guard(ledger)
+        self.oversight = Oversight(ledger)
+        self.panel = digest(dict(self.work.declared))
+        self._run = f"drill/{uuid.uuid4().hex[:12]}"
+        self._number = 0
+        halt = self.oversight.halted
+        if halt is not None:
+            raise UsageError(
+                f"it is halted already, by {halt.by} in entry {halt.seq} ({halt.reason}); a drill "
+                "would lift that, so resume first, or drill another time"
+            )
+
+    async def halt(self) -> DrillResult:
+        """The halt drill."""
+        try:
+            return await self._halt()
+        finally:
+            await self._close()
+
+    async def override(self) -> DrillResult:
+        """The override drill."""
+        try:
+            return await self._override()
+        finally:
+            await self._close()
+
+    async def _halt(self) -> DrillResult:
+        self._declare()
+        first = [await self._decided(self.work.task) for _ in range(_BEFORE)]
+        under_way = await self._under_way()
+        calls_before = self.work.calls
+        working = [one for one in under_way if not one.done()]
+        halt = self.oversight.halt(self.by, f"drill: {self.reason}")
+        resume: Receipt | None = None
+        try:
+            attempts = [await _came(self._decided(self.work.task)) for _ in range(_AFTER)]
+            stopped = [await _came(one) for one in working]
+            # Whatever was still on its way to an expert has had its turn by then.
+            await asyncio.sleep(2 * POLL_SECONDS)
+            calls_after = self.work.calls - calls_before
+        finally:
+            resume = self._lift(halt)
+            # Where the drill broke off, what it began is not left behind.
+            for one in working:
+                one.cancel()
+        verdicts = self._verdicts(halt, resume)
+        after = [] if resume is None else [await self._decided(self.work.task)]
+        # Those that were through before the halt was sealed have entries before it.
+        early = [one.result() for one in under_way if one not in working]
+        before = sorted((*first, *early), key=lambda one: one.seq)
+        seen = {
+            "before": len(before),
+            "under_way": len(working),
+            "stopped": sum(isinstance(one, HaltedError) for one in stopped),
+            "attempted": len(attempts),
+            "refused": sum(isinstance(one, HaltedError) for one in attempts),
+            "calls_before": calls_before,
+            "calls_after": calls_after,
+            "verdicts_after": verdicts,
+            "resumed": len(after),
+        }
+        entries = HaltEntries(
+            tuple(map(_reference, before)),
+            _reference(halt),
+            None if resume is None else _reference(resume),
+            tuple(map(_reference, after)),
+        )
+        last = (halt, *([] if resume is None else [resume]), *after)[-1]
+        return self._sealed(HALT, (before[0], halt, last), entries, seen)
+
+    async def _under_way(self) -> list[asyncio.Task[Receipt]]:
+        """Begin tasks, and return once experts are at them."""
+        scripted_work = self.work.kind == SCRIPTED
+        task = {"drill": _HANGS} if scripted_work else self.work.task
+        calls = self.work.calls
+        begun = [asyncio.ensure_future(self._decided(task)) for _ in range(_UNDER_WAY)]
+        wanted = _UNDER_WAY * len(self.work.experts) if scripted_work else 1
+        deadline = asyncio.get_running_loop().time() + _WAIT_SECONDS
+        while self.work.calls - calls < wanted and not all(one.done() for one in begun):
+            if asyncio.get_running_loop().time() > deadline:
+                for one in begun:
+                    one.cancel()
+                raise OperationalError(
+                    f"no expert was at work after {_WAIT_SECONDS:g} seconds, so nothing was halted"
+                )
+            await asyncio.sleep(_STEP_SECONDS)
+        return begun
+
+    def _lift(self, halt: Receipt) -> Receipt | None:
+        """Lift the drill's own halt; ``None`` where somebody else halted meanwhile."""
+        try:
+            return self.oversight.resume(self.by, "the drill is over", halt=halt.seq)
+        except UsageError:
+            return None
+
+    def _verdicts(self, halt: Receipt, resume: Receipt | None) -> int:
+        """Verdicts of the log between the halt and its lifting, whoever sealed them."""
+        last = len(self.ledger) if resume is None else resume.seq
+        kinds = (self.ledger.get(seq).kind for seq in range(halt.seq + 1, last))
+        return sum(kind in VERDICTS for kind in kinds)
+
+    async def _override(self) -> DrillResult:
+        self._declare()
+        names, receipts = [], []
+        for _ in range(2):
+            names.append(self._name())
+            receipts.append(await self._decided(self.work.task, names[-1]))
+        for receipt in receipts:
+            if receipt.kind != "decision":
+                raise OperationalError(
+                    f"the experts came to no decision (entry {receipt.seq}), so there is nothing "
+                    "to override; give them a task that they agree on"
+                )
+        put: JSONValue = {"drill": _PUT, "nonce": uuid.uuid4().hex}
+        reason = f"drill: {self.reason}"
+        override = self.oversight.override(receipts[0].seq, self.by, reason, put)
+        disregard = self.oversight.override(receipts[1].seq, self.by, reason)
+        returned = await self._again(names[0])
+        withheld = await self._again(names[1])
+        seen = {
+            "committed": receipts[0].payload["verdict"]["digest"],
+            "put": digest(put),
+            "returned": None if isinstance(returned, NoQuorum) else digest(returned),
+            "withheld": isinstance(withheld, NoQuorum),
+        }
+        made = (receipts[0], override, receipts[1], disregard)
+        entries = OverrideEntries(*map(_reference, made))
+        return self._sealed(OVERRIDE, (receipts[0], disregard, disregard), entries, seen)
+
+    async def _again(self, name: str) -> Any:
+        """What the hub gives out for a task that is decided, or its refusal."""
+        hub = Hub(self.work.experts, self.work.arbiter, ledger=self.ledger)
+        return await _came(_acted(hub, self.work.task, name))
+
+    def _declare(self) -> None:
+        declared = dict(self.work.declared)
+        self.ledger.append(panel_record.KIND, declared, key=f"panel:{self.panel}")
+
+    def _name(self) -> str:
+        self._number += 1
+        return f"{self._run}/{self._number}"
+
+    async def _decided(self, task: JSONValue, name: str | None = None) -> Receipt:
+        """Have one task decided as ``quorate run`` does, and sealed.
+
+        Raises:
+            HaltedError: it is halted.
+        """
+        id_, work = self._name() if name is None else name, self.work
+        verdict = await self.guard.run(
+            decide(
+                work.experts,
+                task,
+                work.arbiter,
+                policy=work.policy,
+                independence=None if work.panel is None else work.panel.independence,
+                synthesizer=None if work.panel is None else work.panel.synthesizer,
+                task={"id": id_, "input_digest": digest(task)},
+                panel=self.panel,
+                guard=self.guard,
+            )
+        )
+        self.guard.check()
+        return self.ledger.append(verdict.kind, verdict.body, trace_id=id_, key=verdict_key(id_))
+
+    def _sealed(
+        self,
+        kind: str,
+        moments: tuple[Receipt, Receipt, Receipt],
+        entries: HaltEntries | OverrideEntries,
+        seen: Mapping[str, Any],
+    ) -> DrillResult:
+        started, acted, ended = (one.timestamp for one in moments)
+        drill = Drill(
+            kind=kind,
+            scope=self.scope,
+            by=self.by,
+            reason=self.reason,
+            work=self.work.kind,
+            experts=tuple(sorted(expert.id for expert in self.work.experts)),
+            panel=self.panel,
+            started=started,
+            acted=acted,
+            ended=ended,
+            entries=entries,
+            seen=seen,
+        )
+        return DrillResult(drill, self.ledger.append(KIND, drill.to_dict()))
+
+    async def _close(self) -> None:
+        if self.work.panel is not None:
+            await self.work.panel.aclose()
+
+
+async def _acted(hub: Hub, task: JSONValue, name: str) -> Any:
+    return (await hub.adispatch(task, id=name)).acted
+
+
+async def _came(work: Awaitable[Any]) -> Any:
+    """What came of it: its result, or its refusal."""
+    try:
+        return await work
+    except NoQuorum as refused:
+        return refused
+
+
+def _reference(receipt: Receipt) -> Reference:
+    return Reference(receipt.seq, receipt.entry_hash)

@@ -1,0 +1,410 @@
+"""Evaluate evidence against a profile, as the law stood on a day.
+
+The verdict of each item and each check is computed by :mod:`~.rules`; this module gathers the
+facts: it reads the data by their schemas, compares scopes and times, and verifies receipts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+from quorate.compliance import law, schemas
+from quorate.compliance.catalogue import Catalogue, Obligation, load_catalogue
+from quorate.compliance.crosschecks import COMPARED, Read, depends, disagreement
+from quorate.compliance.evidence import Evidence, EvidenceSet, InvalidItem, read_receipt
+from quorate.compliance.profiles import Check, Profile, load_profile
+from quorate.compliance.report import (
+    CheckResult,
+    ComplianceReport,
+    ItemResult,
+    LawText,
+    article_results,
+    summary,
+)
+from quorate.compliance.rules import (
+    NOT_APPLICABLE,
+    SHOWN,
+    WEIGHTS,
+    ItemFacts,
+    check_verdict,
+    item_verdict,
+)
+from quorate.compliance.schema_documents import Document
+from quorate.compliance.sealing import Seals
+from quorate.compliance.system import UNDECLARED, System
+from quorate.compliance.times import DAY, day_of, end_of, microseconds, read_day
+from quorate.compliance.wording import near, shown
+from quorate.core.errors import UsageError, UsageTypeError
+from quorate.core.text import printable, shortened
+from quorate.ledger import Policy, Receipt
+
+NOT: Final = "not "
+"""Before a condition that must not hold."""
+
+Given = EvidenceSet | Mapping[str, Any] | Sequence[Any] | str | Path
+"""What is accepted as evidence: a set, its JSON, a mapping of fields, a list, or a file."""
+
+
+def evaluate(
+    evidence: Given,
+    profile: str | Path | Profile = "core",
+    as_of: date | str = "",
+    *,
+    system: System | Mapping[str, Any] | None = None,
+    policy: Policy | None = None,
+    receipts: Iterable[Receipt | Mapping[str, Any]] = (),
+) -> ComplianceReport:
+    """Say which checks of ``profile`` the evidence shows on the day ``as_of``.
+
+    An item shows something only if it is a valid item, passed, its data fit the schema, it
+    speaks of this system and version and of no later time, it is not stale, and a receipt
+    given with it, verified under ``policy``, seals exactly this item.
+
+    Args:
+        evidence: see :data:`Given`; what is no item is reported, and shows nothing.
+        profile: ``core``, ``full``, ``experts``, or the path of one's own.
+        as_of: the day, in UTC; it has to be given.
+        system: that is evaluated; where it is not given, the one that the set names.
+        policy: keys that may seal evidence; without one, nothing counts as sealed.
+        receipts: beside those of the set.
+
+    Raises:
+        OperationalError: a file cannot be read.
+        UsageTypeError: a policy, profile or day of another type.
+        UsageError: no set of evidence, no such profile or day, no system, or one that
+            declares a condition that the catalogue does not know.
+    """
+    if as_of == "":
+        raise UsageError("as_of is missing; name the day to evaluate, such as as_of='2026-11-21'")
+    if policy is not None and not isinstance(policy, Policy):
+        raise UsageTypeError(f"policy is {shown(policy)}; give a Policy, as Policy.read(path) does")
+    day = read_day(as_of, "as_of")
+    text = law.text_at(day)
+    asked = load_profile(profile)
+    given = EvidenceSet.read(evidence)
+    subject = given.system if system is None else System.read(system)
+    _check_conditions(subject)
+    seals = Seals(policy, (*given.receipts, *map(read_receipt, receipts)), end_of(day))
+    catalogue = load_catalogue().at(day)
+    asking = _Asking(catalogue, subject, day, given, seals, _compared(catalogue))
+    checks = asked.at(catalogue)
+    results = tuple(asking.check(check) for check in checks)
+    titles = {**catalogue.articles, **asked.groups}
+    return ComplianceReport(
+        catalogue_version=catalogue.version,
+        law_text=LawText(
+            id=text.id,
+            title=text.title,
+            since=text.since,
+            acts=tuple(act.title for act in text.acts),
+        ),
+        as_of=day,
+        system=subject,
+        profile=asked.name,
+        results=results,
+        articles=article_results(results, titles),
+        undeclared=asking.undeclared(checks),
+        unknown_fields=_unknown(given, asked),
+        **summary(results),
+    )
+
+
+@dataclass(frozen=True)
+class _Asking:
+    """One evaluation: all that its checks are held against."""
+
+    catalogue: Catalogue
+    system: System
+    day: date
+    given: EvidenceSet
+    seals: Seals
+    compared: Mapping[str, str]
+
+    @cached_property
+    def by_field(self) -> dict[str, tuple[list[InvalidItem], list[Evidence]]]:
+        """What was given for each field: what is no item, and the items."""
+        found: dict[str, tuple[list[InvalidItem], list[Evidence]]] = {}
+        for broken in self.given.invalid:
+            found.setdefault(broken.field, ([], []))[0].append(broken)
+        for item in self.given.items:
+            found.setdefault(item.field, ([], []))[1].append(item)
+        return found
+
+    def undeclared(self, checks: Iterable[Check]) -> tuple[str, ...]:
+        """Conditions on which checks depend and that the system does not declare."""
+        asked = (
+            condition.removeprefix(NOT)
+            for check in checks
+            for obligation in self.obligations(check)
+            if self.binds(obligation)
+            for condition in obligation.when
+        )
+        return tuple(sorted({each for each in asked if each not in self.system.conditions}))
+
+    def obligations(self, check: Check) -> list[Obligation]:
+        return [self.catalogue[each] for each in check.obligations if each in self.catalogue]
+
+    def binds(self, obligation: Obligation) -> bool:
+        return self.system.role in (obligation.role, "both")
+
+    def excluded(self, obligation: Obligation) -> str | None:
+        """Why an obligation does not apply to this system; ``None`` where it does."""
+        if not self.binds(obligation):
+            return (
+                f"{obligation.id} binds the {obligation.role}; "
+                f"the role declared is {self.system.role}"
+            )
+        for condition in obligation.when:
+            name = condition.removeprefix(NOT)
+            asked = name == condition
+            if self.system.conditions.get(name) is (not asked):
+                only = "only where" if asked else "only unless"
+                return (
+                    f"{obligation.id} applies {only} {self.catalogue.conditions[name]}; "
+                    f"declared is {name} = {str(not asked).lower()}"
+                )
+        return None
+
+    def check(self, check: Check) -> CheckResult:
+        """The result of one check."""
+        obligations = self.obligations(check)
+        excluded = [(each, self.excluded(each)) for each in obligations]
+        applying = [each for each, reason in excluded if reason is None]
+        if obligations and not applying:
+            reasons = tuple(reason for _, reason in excluded if reason is not None)
+            return self.result(check, obligations, NOT_APPLICABLE, reasons, ())
+        by_field = self.items(check.field, check.schema, check.needs, check.max_age_days)
+        others = [each for each in applying if each.id != check.field]
+        found = {
+            each.id: self.items(
+                each.id, each.schema, each.needs, each.max_age_days or check.max_age_days
+            )
+            for each in others
+        }
+        states = {id_: [item.state for item in items] for id_, items in found.items()}
+        state = check_verdict(
+            [item.state for item in by_field],
+            [states[each.id] for each in others if each.machine],
+            [states[each.id] for each in others if not each.machine],
+        )
+        items = (*by_field, *(item for items in found.values() for item in items))
+        reasons = () if state == SHOWN else _reasons(check, items, others, found)
+        return self.result(check, obligations, state, reasons, items)
+
+    def result(
+        self,
+        check: Check,
+        obligations: list[Obligation],
+        state: str,
+        reasons: tuple[str, ...],
+        items: tuple[ItemResult, ...],
+    ) -> CheckResult:
+        days = {
+            category: min(each.applies_from(category, self.day) for each in obligations)
+            for category in law.CATEGORIES
+            if obligations
+        }
+        return CheckResult.model_validate(
+            {
+                "id": check.id,
+                "obligations": tuple(each.id for each in obligations),
+                "article": check.article,
+                "title": check.title,
+                "field": check.field,
+                "severity": check.severity,
+                "weight": WEIGHTS[check.severity],
+                "state": state,
+                "judge": any(not each.machine for each in obligations),
+                "applies_from": days,
+                "in_force": {category: first <= self.day for category, first in days.items()},
+                "reasons": reasons,
+                "advice": advice(check, state),
+                "items": items,
+            }
+        )
+
+    def items(
+        self, field: str, schema: str, needs: tuple[str, ...], max_age_days: int
+    ) -> tuple[ItemResult, ...]:
+        """All evidence for one field, each with what it shows."""
+        broken, items = self.by_field.get(field, ((), ()))
+        kind = schemas.schema(schema)
+        found = (self.item(each, kind, needs, max_age_days) for each in items)
+        return (*map(_broken, broken), *found)
+
+    def item(
+        self, item: Evidence, kind: type[schemas.Data], needs: tuple[str, ...], max_age_days: int
+    ) -> ItemResult:
+        facts = self.facts(item, kind, needs, max_age_days)
+        state, reasons = item_verdict(facts)
+        return ItemResult(
+            field=item.field,
+            source=item.source,
+            time=item.time,
+            state=state,  # type: ignore[arg-type] # one of WORST_FIRST
+            reason=printable("; ".join(reasons)),
+            receipt=None if item.receipt is None else item.receipt.seq,
+            origin=None if item.receipt is None else item.receipt.origin,
+            entries=item.entries,
+        )
+
+    def facts(
+        self, item: Evidence, kind: type[schemas.Data], needs: tuple[str, ...], max_age_days: int
+    ) -> ItemFacts:
+        data, misfit = schemas.misfit(item.data, kind, needs)
+        if misfit is None and kind.DIGEST and item.digest is None:
+            misfit = "it names no digest of its document; give sha256: and 64 hex digits"
+        if misfit is None and isinstance(data, Document):
+            misfit = _of_other_version(data, item)
+        if misfit is None and data is not None and depends(item, data):
+            misfit = disagreement(data, self.counting)
+        failed = None
+        if item.status == "failed":
+            why = item.data.get("reason")
+            said = f": {shortened(why) if isinstance(why, str) else shown(why)}" if why else ""
+            failed = f"{item.source} found it failed at {item.time}{said}"
+        return ItemFacts(
+            misfit=misfit,
+            failed=failed,
+            elsewhere=self.elsewhere(item),
+            stale=self.stale(item, data, max_age_days),
+            unsealed=self.seals.against(item),
+        )
+
+    @cached_property
+    def counting(self) -> tuple[Read, ...]:
+        """The items that others are held against: passed, sealed and of this system."""
+        return tuple(self._counting())
+
+    def _counting(self) -> Iterator[Read]:
+        for item in self.given.items:
+            name = self.compared.get(item.field)
+            if name is None or item.status != "passed" or self.elsewhere(item):
+                continue
+            data, _ = schemas.misfit(item.data, schemas.schema(name))
+            if data is not None and self.seals.against(item) is None:
+                yield Read(item, data)
+
+    def elsewhere(self, item: Evidence) -> str | None:
+        if self.system == UNDECLARED:
+            return "nobody said which system is evaluated; name it and its version"
+        scope = item.scope
+        if (scope.system, scope.version) != (self.system.name, self.system.version):
+            return (
+                f"it is of {scope.system} {scope.version}, "
+                f"not of {self.system.name} {self.system.version}"
+            )
+        if microseconds(item.time) > end_of(self.day):
+            return f"it was established at {item.time}, after {self.day.isoformat()}"
+        return None
+
+    def stale(self, item: Evidence, data: schemas.Data | None, max_age_days: int) -> str | None:
+        now = end_of(self.day)
+        if item.expires is not None:
+            if microseconds(item.expires) <= now:
+                return f"it expired at {item.expires}"
+        elif now - microseconds(item.time) > max_age_days * DAY:
+            return (
+                f"it is of {item.time}, more than {max_age_days} days before {self.day.isoformat()}"
+            )
+        due = None if data is None else data.good_until()
+        if due is not None and due <= now:
+            return f"its next review fell due on {day_of(due)}"
+        return None
+
+
+_MOST_NAMED: Final = 4
+
+_ADVICE: Final = {
+    "missing": "Bring an item for {field}: {form}.",
+    "unsigned": "Seal the items for {field} in a ledger (quorate comply seal), give their "
+    "receipts, and name the keys that may sign them.",
+    "stale": "Establish {field} again, and seal the new item.",
+    "out_of_scope": "Bring an item for {field} of this system and version: {form}.",
+    "invalid": "Mend the items for {field}: {form}.",
+    "failed": "Mend what failed, establish {field} again, and seal the new item in place of "
+    "the failed one.",
+}
+
+
+def advice(check: Check, state: str) -> str:
+    """What to do next about a check in that state; empty where there is nothing."""
+    if state in (SHOWN, NOT_APPLICABLE):
+        return ""
+    needs = f" with {', '.join(check.needs)}" if check.needs else ""
+    digest = ", and the document's digest" if schemas.schema(check.schema).DIGEST else ""
+    form = f"data of the schema {check.schema}{needs}{digest}"
+    usual = _ADVICE[state].format(field=check.field, form=form)
+    return f"{check.advice} {usual}" if check.advice else usual
+
+
+def _broken(each: InvalidItem) -> ItemResult:
+    state, reasons = item_verdict(ItemFacts(malformed=each.reason))
+    return ItemResult(
+        field=each.field,
+        source=None,
+        time=None,
+        state=state,  # type: ignore[arg-type] # one of WORST_FIRST
+        reason=printable("; ".join(reasons)),
+        receipt=None,
+        origin=None,
+        entries=(),
+    )
+
+
+def _reasons(
+    check: Check,
+    items: Iterable[ItemResult],
+    others: Iterable[Obligation],
+    found: Mapping[str, tuple[ItemResult, ...]],
+) -> tuple[str, ...]:
+    """Why a check is not shown: each item that does not show it, or that there is none."""
+    reasons = [f"{item.field}: {item.reason}" for item in items if item.state != SHOWN]
+    if any(item.field == check.field for item in items):
+        return tuple(reasons)
+    machine = [each.id for each in others if each.machine]
+    lacking = [id_ for id_ in machine if not found[id_]]
+    if not machine:
+        reasons.append(f"there is no evidence for {check.field}")
+    elif lacking:
+        named = ", ".join(lacking[:_MOST_NAMED])
+        more = f" and {len(lacking) - _MOST_NAMED} more" if len(lacking) > _MOST_NAMED else ""
+        reasons.append(f"there is no evidence for {check.field}, nor for {named}{more}")
+    return tuple(reasons)
+
+
+def _of_other_version(document: Document, item: Evidence) -> str | None:
+    described = document.system_version
+    if described is None or described == item.scope.version:
+        return None
+    return f"the document describes version {described}, the item speaks of {item.scope.version}"
+
+
+def _compared(catalogue: Catalogue) -> dict[str, str]:
+    """Fields whose items others are held against -> their schemas."""
+    found = {name: kind.NAME for name, kind in schemas.FIELD_SCHEMAS.items()}
+    found |= {each.id: each.schema for each in catalogue.obligations}
+    return {name: schema for name, schema in found.items() if schema in COMPARED}
+
+
+def _check_conditions(system: System) -> None:
+    """Refuse a condition that nothing depends on: it would be declared in vain."""
+    known = load_catalogue().conditions
+    for name in system.conditions:
+        if name not in known:
+            raise UsageError(
+                f"the system declares {shown(name)}, which is no condition of the catalogue"
+                f"{near(name, known) or '; they are ' + ', '.join(known)}"
+            )
+
+
+def _unknown(given: EvidenceSet, profile: Profile) -> tuple[str, ...]:
+    """Fields of evidence that no check and no obligation asks for, with a hint each."""
+    known = {*profile.fields, *schemas.FIELD_SCHEMAS, *load_catalogue()}
+    fields = dict.fromkeys([item.field for item in given.items] + [e.field for e in given.invalid])
+    return tuple(f"{printable(name)}{near(name, known)}" for name in fields if name not in known)

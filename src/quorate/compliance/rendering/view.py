@@ -1,0 +1,274 @@
+"""What every rendering of a report shows, in words fit for a screen and in one order.
+
+Texts come from evidence that others wrote: control characters and marks of text direction
+are made visible here, once, for all renderings.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from quorate.compliance.rendering.words import (
+    MOST_REASONS,
+    SEVERITIES,
+    STATES,
+    State,
+    applies,
+    article,
+    category,
+    percent,
+    references,
+    spans,
+)
+from quorate.compliance.report import CheckResult, ComplianceReport, ItemResult
+from quorate.compliance.rules import NOT_APPLICABLE, SHOWN
+from quorate.compliance.system import UNDECLARED, System
+from quorate.core.text import printable
+
+MOST_LINKED: Final = 24
+"""Most entries of one line that are linked one by one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """A ledger entry that a line names: its number, and where its bundle is, if it is at hand."""
+
+    seq: int
+    href: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One check.
+
+    Attributes:
+        id, title, severity, weight: of the check.
+        obligations: that it stands for, as references to the law.
+        state: of the check.
+        blocking: whether it is a blocker that applies and is not shown.
+        judge: whether a person has to judge the content.
+        applies: from when, and whether in force; empty where its article's heading says it.
+        reasons: why it is not shown.
+        advice: what to do next.
+        sealed: entries that seal its evidence.
+        made_of: entries that the evidence was made from; ``more`` of them are not listed.
+        entries: all of these in short.
+        sources: who established what is shown.
+    """
+
+    id: str
+    title: str
+    severity: str
+    weight: int
+    obligations: str
+    state: State
+    blocking: bool
+    judge: bool
+    applies: str
+    reasons: tuple[str, ...]
+    advice: str
+    sealed: tuple[Receipt, ...]
+    made_of: tuple[Receipt, ...]
+    more: int
+    entries: str
+    sources: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Article:
+    """The checks of one article: heading, sums, from when it applies where all agree, lines."""
+
+    name: str
+    heading: str
+    title: str
+    anchor: str
+    shown: int
+    total: int
+    weight_shown: int
+    weight_total: int
+    worst: State
+    applies: str
+    counts: tuple[int, ...]
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A report, in words.
+
+    Attributes:
+        title: of the whole.
+        facts: name -> value: the system, the day, the law.
+        score: weight shown / weight in all, as text; ``percent`` cut after one place.
+        states: in the order of the columns of ``counts``.
+        counts: checks by state.
+        severities: severity -> checks by state.
+        articles: in the order of the report.
+        blocking: lines that block, the worst first.
+        judge: lines whose content a person has to judge.
+        undeclared: conditions that nobody declared.
+        unknown: fields of evidence that nothing asks for.
+        notices: what a reader has to know first.
+        disclaimer: of the report.
+    """
+
+    title: str
+    facts: tuple[tuple[str, str], ...]
+    shown: int
+    total: int
+    weight_shown: int
+    weight_total: int
+    percent: str
+    states: tuple[State, ...]
+    counts: tuple[int, ...]
+    severities: tuple[tuple[str, tuple[int, ...]], ...]
+    articles: tuple[Article, ...]
+    blocking: tuple[Line, ...]
+    judge: tuple[Line, ...]
+    undeclared: tuple[tuple[str, str], ...]
+    unknown: tuple[str, ...]
+    notices: tuple[str, ...]
+    disclaimer: str
+
+
+def view(
+    report: ComplianceReport,
+    *,
+    bundles: Mapping[int, str] | None = None,
+    notices: Sequence[str] = (),
+) -> View:
+    """Prepare a report for rendering.
+
+    Args:
+        report: to be shown.
+        bundles: entry -> where its bundle lies, relative to the page.
+        notices: what a reader has to know first, such as that the ledger does not verify.
+    """
+    links = {} if bundles is None else bundles
+    articles = tuple(_article(report, each.article, links) for each in report.articles)
+    lines = [line for each in articles for line in each.lines]
+    states = [each.state for each in report.results]
+    return View(
+        title=f"Evidence for the EU AI Act: {named(report.system)}",
+        facts=facts(report),
+        shown=states.count(SHOWN),
+        total=len(states) - states.count(NOT_APPLICABLE),
+        weight_shown=report.weight_shown,
+        weight_total=report.weight_total,
+        percent=percent(report.weight_shown, report.weight_total),
+        states=tuple(STATES.values()),
+        counts=_counts(report.results),
+        severities=tuple(
+            (each, _counts([r for r in report.results if r.severity == each]))
+            for each in SEVERITIES
+        ),
+        articles=articles,
+        blocking=tuple(sorted((each for each in lines if each.blocking), key=_worst_first)),
+        judge=tuple(line for line in lines if line.id in report.to_judge),
+        undeclared=tuple((_words(each), _meaning(each)) for each in report.undeclared),
+        unknown=tuple(map(_words, report.unknown_fields)),
+        notices=tuple(map(_words, notices)),
+        disclaimer=report.disclaimer,
+    )
+
+
+def facts(report: ComplianceReport) -> tuple[tuple[str, str], ...]:
+    """What was evaluated, when, against what."""
+    text, system = report.law_text, report.system
+    role = "provider and deployer" if system.role == "both" else system.role
+    return (
+        ("System", named(system)),
+        ("Declared", f"{role}; {category(system)}"),
+        ("Day", report.as_of.isoformat()),
+        ("Law", f"{text.title} (this text since {text.since.isoformat()})"),
+        ("Acts", "; ".join(text.acts)),
+        ("Profile", f"{_words(report.profile)}, catalogue {report.catalogue_version}"),
+    )
+
+
+def named(system: System) -> str:
+    """Name and version, or that nobody said which system it is."""
+    if system == UNDECLARED:
+        return "no system declared"
+    return f"{_words(system.name)} {_words(system.version)}"
+
+
+def _article(report: ComplianceReport, name: str, links: Mapping[int, str]) -> Article:
+    totals = next(each for each in report.articles if each.article == name)
+    results = [each for each in report.results if each.article == name]
+    days = {applies(each, report.system) for each in results}
+    common = days.pop() if len(days) == 1 else ""
+    return Article(
+        name=name,
+        heading=article(name),
+        title=_words(totals.title),
+        anchor="".join(c if c.isascii() and c.isalnum() else "-" for c in f"article-{name}"),
+        shown=totals.shown,
+        total=totals.total,
+        weight_shown=totals.weight_shown,
+        weight_total=totals.weight_total,
+        worst=STATES[totals.worst],
+        applies=common,
+        counts=_counts(results),
+        lines=tuple(_line(each, report, links, alone=not common) for each in results),
+    )
+
+
+def _worst_first(line: Line) -> int:
+    return list(STATES).index(line.state.name)
+
+
+def _line(
+    result: CheckResult, report: ComplianceReport, links: Mapping[int, str], *, alone: bool
+) -> Line:
+    numbers = sorted({ref.seq for item in result.items for ref in item.entries})
+    hidden = max(0, len(result.reasons) - MOST_REASONS)
+    reasons = [_words(each) for each in result.reasons[:MOST_REASONS]]
+    if hidden:
+        reasons.append(f"and {hidden} more reasons, in the report as JSON")
+    return Line(
+        id=_words(result.id),
+        title=_words(result.title),
+        severity=result.severity,
+        weight=result.weight,
+        obligations=references(result.obligations),
+        state=STATES[result.state],
+        blocking=result.id in report.blocking,
+        judge=result.judge and result.state != NOT_APPLICABLE,
+        applies=applies(result, report.system) if alone else "",
+        reasons=tuple(reasons),
+        advice=_words(result.advice),
+        sealed=_receipts({i.receipt for i in result.items if i.receipt is not None}, links),
+        made_of=_receipts(set(numbers[:MOST_LINKED]), links),
+        more=max(0, len(numbers) - MOST_LINKED),
+        entries=spans(numbers),
+        sources=tuple(dict.fromkeys(map(_source, result.items))),
+    )
+
+
+def _source(item: ItemResult) -> str:
+    if item.source is None:
+        return f"{_words(item.field)}: no valid item"
+    return f"{_words(item.field)}: {_words(item.source)}, {item.time}"
+
+
+def _receipts(numbers: set[int], links: Mapping[int, str]) -> tuple[Receipt, ...]:
+    return tuple(Receipt(seq, links.get(seq)) for seq in sorted(numbers))
+
+
+def _counts(results: Sequence[CheckResult]) -> tuple[int, ...]:
+    found: Counter[str] = Counter(each.state for each in results)
+    return tuple(found[name] for name in STATES)
+
+
+def _meaning(condition: str) -> str:
+    from quorate.compliance.catalogue import load_catalogue  # noqa: PLC0415 - reads many files
+
+    return load_catalogue().conditions.get(condition, "")
+
+
+def _words(text: str) -> str:
+    return printable(text)

@@ -1,0 +1,134 @@
+"""The guard before every dispatch, and over what is under way.
+
+Theory of operation. A guard is asked three times for each task: before anything is done for
+it, again at the last moment before experts are asked, and before a verdict is sealed. So
+what was planned, or queued, when somebody halted is not begun. What experts are working on
+by then is watched: as long as anything is under way in an event loop, one task there looks
+at the ledger every :data:`POLL_SECONDS`, and cancels all of it once there is a halt, no
+matter which process sealed it. Between the last look and the first expert's turn there is
+a moment in which another process can seal a halt; such a call is cancelled by the watch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Coroutine
+from typing import Any, Final, TypeVar
+
+from quorate.core.errors import QuorateError
+from quorate.hub.oversight.record import Oversight
+from quorate.ledger import Ledger
+
+T = TypeVar("T")
+
+POLL_SECONDS: Final = 0.1
+"""How often the ledger is looked at for a halt while experts are at work."""
+
+
+_Running = dict[asyncio.Future[Any], QuorateError | None]
+"""What is under way, and why it was stopped, if it was."""
+
+
+class Guard:
+    """Lets work begin, and stops it, by what the ledger says. For many threads and loops.
+
+    Attributes:
+        oversight: of the ledger; ``None`` where there is none, and nothing can be halted.
+    """
+
+    def __init__(self, ledger: Ledger | None) -> None:
+        """Guard the work of ``ledger``."""
+        self.oversight = None if ledger is None else Oversight(ledger)
+        self._lock = threading.Lock()
+        self._running: dict[asyncio.AbstractEventLoop, _Running] = {}
+
+    def check(self) -> None:
+        """Return where work may begin.
+
+        Raises:
+            HaltedError: it is halted.
+            VerificationError, StoreError: whether it is cannot be told, so it may not.
+        """
+        if self.oversight is not None:
+            self.oversight.check()
+
+    async def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do ``work``, unless it is halted, before or meanwhile.
+
+        Raises:
+            HaltedError: it was; ``work`` was cancelled, and what it started with it.
+            VerificationError, StoreError: as :meth:`check`.
+        """
+        try:
+            self.check()
+        except BaseException:
+            work.close()
+            raise
+        if self.oversight is None:
+            return await work
+        loop = asyncio.get_running_loop()
+        task = loop.create_task(work)
+        running = self._join(loop, task)
+        try:
+            return await task
+        except asyncio.CancelledError:
+            why, waiting = running.get(task), asyncio.current_task()
+            # Whoever cancels this one from outside is not told of a halt.
+            if why is None or (waiting is not None and waiting.cancelling()):
+                raise
+            raise why from None
+        finally:
+            self._leave(loop, task)
+
+    def _join(self, loop: asyncio.AbstractEventLoop, task: asyncio.Future[Any]) -> _Running:
+        with self._lock:
+            first = loop not in self._running
+            running = self._running.setdefault(loop, {})
+            running[task] = None
+        if first:
+            watch = loop.create_task(self._watch(loop))
+            # Held by its own name, or it could be collected while it sleeps.
+            _WATCHES.add(watch)
+            watch.add_done_callback(_WATCHES.discard)
+        return running
+
+    def _leave(self, loop: asyncio.AbstractEventLoop, task: asyncio.Future[Any]) -> None:
+        with self._lock:
+            self._running.get(loop, {}).pop(task, None)
+
+    async def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Look for a halt as long as something runs in this loop."""
+        try:
+            while self._any(loop):
+                why = self._why_not()
+                if why is not None:
+                    self._stop(loop, why)
+                await asyncio.sleep(POLL_SECONDS)
+        finally:
+            # Whoever comes next starts another watch.
+            with self._lock:
+                self._running.pop(loop, None)
+
+    def _any(self, loop: asyncio.AbstractEventLoop) -> bool:
+        with self._lock:
+            return bool(self._running.get(loop))
+
+    def _why_not(self) -> QuorateError | None:
+        """Why work may not go on: a halt, or a record in which one could not be read."""
+        try:
+            self.check()
+        except QuorateError as error:
+            return error
+        return None
+
+    def _stop(self, loop: asyncio.AbstractEventLoop, why: QuorateError) -> None:
+        with self._lock:
+            running = self._running.get(loop, {})
+            tasks = [task for task, told in running.items() if told is None]
+            running.update(dict.fromkeys(tasks, why))
+        for task in tasks:
+            task.cancel()
+
+
+_WATCHES: Final[set[asyncio.Task[None]]] = set()

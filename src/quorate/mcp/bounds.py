@@ -1,0 +1,76 @@
+"""Bounds of the server. Beyond each a request is refused, never cut.
+
+Those that the operator may choose are defaults of :mod:`quorate.mcp.settings`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from quorate.core import limits
+
+BODY_BYTES: Final = 4 << 20
+"""Largest body of one request, unless told otherwise."""
+
+MOST_BODY_BYTES: Final = 64 << 20
+"""Largest body that an operator can allow."""
+
+BODY_SECONDS: Final = 10.0
+"""How long a client may take to send a body, unless told otherwise."""
+
+CALL_SECONDS: Final = 60.0
+"""How long one call may take, unless told otherwise."""
+
+CALLS: Final = 256
+"""Most requests answered side by side, unless told otherwise."""
+
+MOST_CALLS: Final = 4096
+"""Most requests side by side that an operator can allow."""
+
+WORKERS: Final = 32
+"""Most calls that compute at the same time; others wait for their turn."""
+
+SESSIONS: Final = 1024
+"""Most sessions open at once."""
+
+SESSION_SECONDS: Final = 600.0
+"""How long a session may lie idle before it is forgotten."""
+
+KEEP_SECONDS: Final = 75
+"""How long a connection may lie idle: longer than clients keep theirs, so that no request meets
+one that is just being closed."""
+
+STOP_SECONDS: Final = 10
+"""How long calls in progress may go on after the server was told to stop."""
+
+DEPTH: Final = limits.MAX_DEPTH
+"""Deepest nesting of a call's arguments."""
+
+MAX_TOKENS: Final = 1000
+"""Most tokens in one file."""
+
+MAX_TOKEN_FILE_BYTES: Final = 1 << 20
+"""Largest file of tokens, in bytes as read."""
+
+MAX_TOKEN_DAYS: Final = 366
+"""Longest life of a token, in days."""
+
+MAX_TARGETS: Final = 64
+"""Most callables registered as targets of a scan."""
+
+
+def too_deep(value: object, most: int) -> bool:
+    """Whether arrays and objects are nested deeper than ``most``; never recurses."""
+    level = [value]
+    for _ in range(most):
+        below: list[object] = []
+        for item in level:
+            if isinstance(item, Mapping):
+                below += item.values()
+            elif isinstance(item, list | tuple):
+                below += item
+        if not below:
+            return False
+        level = below
+    return any(isinstance(item, Mapping | list | tuple) for item in level)

@@ -1,0 +1,75 @@
+"""What every message passes before a tool sees it, on every transport.
+
+A tool that there is not, an argument that the tool has not, nesting beyond the bound, and a
+scope that the caller has not are refused here, each as the error that the protocol has for
+it. Over HTTP a missing scope is answered with status 403 before that, by the bounds there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+from mcp.shared.exceptions import MCPError
+
+from quorate.core.text import printable
+from quorate.mcp import bounds
+from quorate.mcp.access import caller_of
+from quorate.mcp.scopes import scope_needed
+from quorate.mcp.settings import Settings
+
+INVALID_REQUEST: Final = -32600
+INVALID_PARAMS: Final = -32602
+_MOST_SHOWN: Final = 60
+
+Next = Callable[[Any], Awaitable[Any]]
+
+
+class Gate:
+    """The SDK's middleware that checks messages."""
+
+    def __init__(self, settings: Settings, arguments: Mapping[str, frozenset[str]]) -> None:
+        """Know the tools: name -> names of its arguments."""
+        self._settings = settings
+        self._arguments = arguments
+
+    async def __call__(self, ctx: Any, call_next: Next) -> Any:
+        """Let a message through, or refuse it.
+
+        Raises:
+            MCPError: it is refused; the code is the protocol's.
+        """
+        params = ctx.params
+        if bounds.too_deep(params, bounds.DEPTH):
+            raise MCPError(INVALID_PARAMS, f"the parameters are nested deeper than {bounds.DEPTH}")
+        if ctx.method == "tools/call":
+            self._check_call(params)
+        scope = scope_needed(ctx.method, params)
+        if scope is not None and scope not in caller_of(self._settings, ctx.request).scopes:
+            raise MCPError(
+                INVALID_REQUEST, f"this takes the scope {scope}, which your token has not"
+            )
+        return await call_next(ctx)
+
+    def _check_call(self, params: Any) -> None:
+        name = params.get("name") if isinstance(params, Mapping) else None
+        known = self._arguments.get(name) if isinstance(name, str) else None
+        if known is None:
+            raise MCPError(
+                INVALID_PARAMS,
+                f"there is no tool {_shown(name)}; there is: {', '.join(sorted(self._arguments))}",
+            )
+        given = params.get("arguments") or {}
+        if not isinstance(given, Mapping):
+            raise MCPError(INVALID_PARAMS, "arguments is an object: name -> value")
+        strange = sorted(given.keys() - known)
+        if strange:
+            raise MCPError(
+                INVALID_PARAMS,
+                f"{name} has no argument {_shown(strange[0])}; it has: {', '.join(sorted(known))}",
+            )
+
+
+def _shown(value: object) -> str:
+    text = printable(repr(value))
+    return text if len(text) <= _MOST_SHOWN else f"{text[: _MOST_SHOWN - 1]}…"

@@ -1,0 +1,1 @@
+"""The tools, by what they are about. Each is a method; the server registers them."""

@@ -1,0 +1,84 @@
+"""Work in threads, so that no call holds up another; bounded in time and in number."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from mcp.server.mcpserver.exceptions import ToolError
+
+from quorate.core.errors import OperationalError, QuorateError
+from quorate.core.text import printable, shortened
+from quorate.core.threads import threads
+
+T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
+
+
+class Workers:
+    """Runs plain functions in daemon threads, and says of their errors what a client may know."""
+
+    def __init__(self, seconds: float, most: int) -> None:
+        """Let a call take ``seconds`` from its coming, and ``most`` compute at once."""
+        self._seconds = seconds
+        self._free = asyncio.Semaphore(most)
+
+    async def run(self, function: Callable[[], T]) -> T:
+        """Call ``function`` in a thread, when one is free.
+
+        A call that is given up goes on in its thread and counts until it ends: it cannot be
+        stopped, but it cannot be repeated without bound either.
+
+        Raises:
+            ToolError: it was refused, could not be done, or took too long; the words are for
+                the client, and name nothing of the operator's.
+        """
+        try:
+            async with asyncio.timeout(self._seconds):
+                await self._free.acquire()
+                return await self._threaded(function)
+        except TimeoutError as error:
+            raise ToolError(
+                f"it took longer than the {self._seconds:g} s that one call may take; whether it "
+                "was done is not known: look before you repeat it"
+            ) from error
+        except OperationalError as error:
+            reference = secrets.token_hex(4)
+            _log.error("%s: %s", reference, error)
+            raise ToolError(
+                "the server's store or one of its packages failed; nothing is decided by this. "
+                f"Its operator finds the reason in the log under {reference}"
+            ) from error
+        except QuorateError as error:
+            raise ToolError(shortened(printable(str(error)))) from error
+
+    async def _threaded(self, function: Callable[[], T]) -> T:
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[tuple[Any, BaseException | None]] = loop.create_future()
+
+        def settle(value: Any, error: BaseException | None) -> None:
+            self._free.release()
+            if not future.done():
+                future.set_result((value, error))
+
+        def work() -> None:
+            value, error = None, None
+            try:
+                value = function()
+            # Whatever it was, it belongs to the call, and nothing may escape into the thread.
+            except BaseException as raised:  # noqa: BLE001
+                error = raised
+            # The loop may be gone by then; nobody waits for it any more.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(settle, value, error)
+
+        threads.submit(work)
+        value, error = await future
+        if error is not None:
+            raise error
+        return value  # type: ignore[no-any-return]

@@ -1,0 +1,68 @@
+"""The page about cards says what is true: its code runs, its tables are whole."""
+
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from quorate.cards import EXPERTS, TrustStore, bounds
+from quorate.cards import signatures as states
+
+PAGE = Path(__file__).parents[2] / "docs" / "cards.md"
+TEXT = PAGE.read_text(encoding="utf-8")
+
+
+def blocks(language):
+    return re.findall(rf"^```{language}\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize("block", blocks("python"))
+def test_every_snippet_runs(block, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", block],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_trust_store_is_one():
+    (block,) = blocks("toml")
+    assert TrustStore.from_dict(tomllib.loads(block)).keys[0].kid == "example-2026"
+
+
+def test_the_extension_is_where_evidence_is_looked_for():
+    from quorate.cards.evidence import evidence_of
+
+    (block,) = blocks("json")
+    found, problems = evidence_of(json.loads(block))
+    assert {each.field for each in found.invalid} == {"riskAssessment", "hitlContact"}
+    assert {problem.rule for problem in problems} == {"evidence"}
+
+
+def test_the_tables_are_whole():
+    for expert in EXPERTS:
+        assert f"| {expert.number} | {expert.name} | `{expert.field}` |" in TEXT
+    for name in ("VERIFIED", "TAMPERED", "UNKNOWN_KEY", "ALGORITHM", "CRITICAL", "MALFORMED",
+                 "DUPLICATE", "HOST"):  # fmt: skip
+        assert f"| `{getattr(states, name)}` |" in TEXT
+
+
+def test_the_bounds_told_are_the_bounds():
+    told = (
+        "A card has at most 1 MiB, 32 levels, 256 skills, 64 interfaces and 16 signatures.",
+        "At most 3 redirects",
+        "At most 1 MiB and 30 seconds",
+    )
+    for words in told:
+        assert words in TEXT
+    assert (bounds.MAX_CARD_BYTES, bounds.MAX_CARD_DEPTH) == (1 << 20, 32)
+    assert (bounds.MAX_SKILLS, bounds.MAX_INTERFACES, bounds.MAX_SIGNATURES) == (256, 64, 16)
+    assert (bounds.MAX_REDIRECTS, bounds.MAX_FETCH_SECONDS) == (3, 30)

@@ -1,0 +1,212 @@
+"""``quorate run`` and the commands: halted, resumed, overridden."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+from run_tools import task_lines
+
+from quorate.cli.app import run as command
+from quorate.hub.oversight import HaltedError, Oversight
+
+SLOW = """
+import asyncio, pathlib
+HERE = pathlib.Path(__file__).parent
+
+async def slow(task):
+    with (HERE / "calls").open("a") as file:
+        file.write(".")
+    await asyncio.sleep(0.05)
+    return task
+
+async def hang(task):
+    with (HERE / "calls").open("a") as file:
+        file.write(".")
+    await asyncio.sleep(60)
+    return task
+"""
+
+
+def run(*arguments):
+    return command([str(one) for one in arguments])
+
+
+def calls(folder):
+    path = folder.folder / "calls"
+    return len(path.read_text()) if path.exists() else 0
+
+
+def until(true):
+    for _ in range(2000):
+        if true():
+            return
+        time.sleep(0.01)
+    pytest.fail("waited in vain")
+
+
+@pytest.fixture
+def folder(panel_folder):
+    def declare(name):
+        one = f'call = "experts:{name}"\nconfidence = 1'
+        return panel_folder.declare(SLOW, dict.fromkeys("abc", one))
+
+    panel_folder.of = declare
+    return panel_folder.tasks(*task_lines(range(200)))
+
+
+def test_a_run_begins_nothing_while_halted_and_writes_nothing(folder):
+    folder.of("slow")
+    with folder.open_ledger() as ledger:
+        Oversight(ledger).halt("J. Doe", "stop")
+    with pytest.raises(HaltedError):
+        folder.run()
+    assert calls(folder) == 0
+    assert not folder.out_path.exists()
+    with folder.open_ledger() as ledger:
+        assert len(ledger) == 1
+        Oversight(ledger).resume("J. Doe", "on")
+    folder.tasks(*task_lines(range(3)))
+    assert folder.run().committed == 3
+
+
+def test_a_run_under_way_stops_and_goes_on_later_without_deciding_twice(folder):
+    folder.of("slow")
+    came = []
+
+    def work():
+        try:
+            folder.run()
+        except HaltedError as error:
+            came.append(error)
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    with folder.open_ledger() as ledger:
+        until(lambda: len(ledger) > 5)
+        halt = Oversight(ledger).halt("J. Doe", "stop")
+        worker.join(60)
+        assert [error.halt.by for error in came] == ["J. Doe"]
+        # What was on its way to the disk as the halt was sealed may stand right behind it.
+        begun = calls(folder)
+        after = len(ledger)
+        time.sleep(0.3)
+        assert (calls(folder), len(ledger)) == (begun, after)
+        assert begun < 600
+        Oversight(ledger).resume("J. Doe", "on")
+    folder.tasks(*task_lines(range(20)))
+    folder.out_path.unlink(missing_ok=True)
+    assert folder.run().committed == 20
+    with folder.open_ledger() as ledger:
+        ledger.verify(replay=True)
+    assert halt.kind == "oversight"
+
+
+def test_experts_that_hang_are_let_go_of(folder):
+    folder.of("hang").tasks(*task_lines(range(4)))
+    came = []
+    worker = threading.Thread(target=lambda: came.append(_halted(folder)))
+    worker.start()
+    until(lambda: calls(folder) == 12)
+    with folder.open_ledger() as ledger:
+        Oversight(ledger).halt("J. Doe", "stop")
+    worker.join(30)
+    assert came == [True]
+
+
+def _halted(folder):
+    try:
+        folder.run()
+    except HaltedError:
+        return True
+    return False
+
+
+def test_another_process_is_stopped_and_exits_3(folder):
+    folder.of("slow")
+    arguments = ["run", folder.path, folder.tasks_path, "-o", folder.out_path]
+    started = subprocess.Popen(
+        [sys.executable, "-m", "quorate", *map(str, arguments)],
+        env={**os.environ, "PYTHONPATH": "src"},
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+    )
+    until(lambda: calls(folder) > 12)
+    assert run("halt", folder.path, "--by", "J. Doe", "--reason", "it misjudges") == 0
+    _, told = started.communicate(timeout=60)
+    assert started.returncode == 3
+    assert b"halted by J. Doe" in told
+    begun = calls(folder)
+    time.sleep(0.2)
+    assert calls(folder) == begun < 600
+    with folder.open_ledger() as ledger:
+        assert ledger.verify(replay=True).kinds["oversight"] == 1
+
+
+def test_halt_and_resume_as_commands(panel_folder, capsys):
+    folder = panel_folder.tasks(*task_lines(range(2)))
+    who = ["--by", "J. Doe", "--reason", "it misjudges"]
+    # A panel that was never run has no ledger yet.
+    assert run("halt", folder.path, *who) == 0
+    assert "halted in entry 0" in capsys.readouterr().out
+    assert run("halt", folder.path, *who) == 0
+    assert "it was halted before, by J. Doe in entry 0" in capsys.readouterr().out
+    decide = ["run", folder.path, folder.tasks_path, "-o", folder.out_path]
+    assert run(*decide) == 3
+    assert "nothing is dispatched until 'quorate resume'" in capsys.readouterr().err
+    assert run(*decide, "--json") == 3
+    assert json.loads(capsys.readouterr().out)["error"]["type"] == "HaltedError"
+    assert run("resume", folder.path, *who, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["lifted"] == {"seq": 1, "by": "J. Doe"}
+    assert run("resume", folder.path, *who) == 2
+    assert "nothing is halted" in capsys.readouterr().err
+    assert run(*decide) == 0
+
+
+def test_a_ledger_by_its_file_and_key(panel_folder, capsys):
+    folder, who = panel_folder, ["--by", "J. Doe", "--reason", "it misjudges"]
+    folder.tasks(*task_lines(range(1))).run()
+    assert run("halt", folder.ledger_path, *who) == 2
+    assert "name the private key" in capsys.readouterr().err
+    key = ["--signer", folder.folder / "ledger.key"]
+    assert run("halt", folder.ledger_path, *who, *key, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["halted"] is True
+    assert run("halt", folder.folder / "none.db", *who, *key) == 5
+    assert not (folder.folder / "none.db").exists()
+    assert run("resume", folder.path, *who, *key) == 2
+
+
+def test_override_as_a_command_and_in_explain(panel_folder, capsys):
+    folder, who = panel_folder, ["--by", "J. Doe", "--reason", "she knows better"]
+    folder.tasks(*task_lines(range(2))).run()
+    assert run("override", folder.path, 1, *who, "--answer", '"no"') == 0
+    assert "'no' stands in its place" in capsys.readouterr().out
+    assert run("override", folder.path, 1, *who, "--answer", '"no"') == 0
+    assert "nothing was added" in capsys.readouterr().out
+    assert run("override", folder.path, 1, *who, "--answer", '"maybe"') == 2
+    assert "one person overrides a decision once" in capsys.readouterr().err
+    assert run("override", folder.path, 2, *who, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["standing"]["acted_upon"] is False
+    assert run("override", folder.path, 0, *who) == 2
+    assert "entry 0 is of the kind 'panel'" in capsys.readouterr().err
+    assert run("override", folder.path, 1, *who, "--answer", "no") == 2
+    assert "a text has quotes of its own" in capsys.readouterr().err
+
+    look = ["--ledger", folder.ledger_path]
+    assert run("explain", 1, *look) == 0
+    assert "Overridden by J. Doe (entry 3): 'no' stands in its place" in capsys.readouterr().out
+    assert run("explain", 2, *look, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["overridden"]["acted_upon"] is False
+    assert run("explain", 3, *look) == 0
+    assert 'J. Doe put "no" in place of the decision of entry 1' in capsys.readouterr().out
+    assert run("explain", 4, *look, "--key", folder.folder / "ledger.pub") == 0
+    assert "disregarded the decision of entry 2" in capsys.readouterr().out
+
+
+def test_a_name_and_a_reason_are_asked_for(panel_folder, capsys):
+    assert run("halt", panel_folder.path, "--by", "J. Doe") == 2
+    assert run("halt", panel_folder.path, "--by", " ", "--reason", "x") == 2
+    assert "give a person's name" in capsys.readouterr().err
