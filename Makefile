@@ -114,6 +114,7 @@ lock: ## resolve the dependencies again (needs uv on PATH)
 	$(COMPILE) --extra build --extra demo --extra dev --extra fast --extra insight --extra plots --extra reports \
 		--extra transformers -c requirements/dev.lock --no-annotate -o requirements/moe.lock
 	$(RESOLVE) requirements/fusion-peers.in --no-deps --no-annotate -o requirements/fusion-peers.lock
+	$(RESOLVE) requirements/node.in --no-deps --no-annotate -o requirements/node.lock
 	$(RESOLVE) requirements/triton.in --no-deps --no-annotate -o requirements/triton.lock
 	# All as in dev.lock but NumPy, of which the peers' own libraries want an older one.
 	awk '/^[a-z]/ { other = !/^numpy==/ } other' requirements/dev.lock > requirements/others.tmp

