@@ -245,8 +245,9 @@ def test_what_would_not_verify_is_not_written(tmp_path):
 def test_bundles_of_a_stranger_or_of_other_entries_are_refused(tmp_path):
     evidence, bundles = several_states()
     strange = Policy.of([STRANGER.verifier])
-    with pytest.raises(VerificationError):
+    with pytest.raises(VerificationError) as refused:
         write(tmp_path / "d", evidence, bundles, policy=strange)
+    assert refused.value.rule == "signature"
     _, others = made([item(field) for field in ("riskAssessment",) * 14])
     with pytest.raises(UsageError, match="no bundle here with that hash"):
         write(tmp_path / "d", evidence, others)

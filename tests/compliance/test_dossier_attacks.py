@@ -100,6 +100,7 @@ def test_links_and_pipes_are_not_followed(folder, tmp_path):
     shutil.move(folder / "report.md", outside)
     (folder / "report.md").symlink_to(outside)
     assert ("report.md", "path") in found(folder)
+    assert "report.md: it is a symbolic link" in verify_dossier(folder, POLICY).describe()
     (folder / "report.md").unlink()
     os.mkfifo(folder / "report.md")
     assert ("report.md", "path") in found(folder)
@@ -385,6 +386,8 @@ def test_another_version_is_named_where_something_differs(folder):
     members["tool"]["version"] = "99.0.0"
     (folder / "manifest.json").write_bytes(canonical(members))
     assert verify_dossier(folder, POLICY).version == "99.0.0"
+    (folder / "manifest.json").write_bytes(canonical(members) + b"\n")
+    assert found(folder) == [("manifest.json", "manifest")]
     page = folder / "report.md"
     page.write_text(page.read_text("utf-8") + "more\n", "utf-8")
     raw = page.read_bytes()

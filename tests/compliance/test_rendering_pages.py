@@ -1,14 +1,16 @@
 """Reports as pages: self-contained, closed to foreign markup, the same numbers as the report."""
 
+import json
 import re
 import sys
 
 import pytest
-from evidence_tools import SYSTEM, TODAY
+from evidence_tools import POLICY, SYSTEM, TODAY
 from page_tools import Page, check
 from report_tools import NASTY, reported, several_states
 
 from quorate.compliance import DISCLAIMER, EvidenceSet, System, evaluate
+from quorate.compliance.profiles import read_profile
 from quorate.compliance.rendering import html as pages
 from quorate.compliance.rendering import render_html, render_markdown
 from quorate.compliance.rendering.charts import severity_chart
@@ -54,6 +56,23 @@ def test_foreign_text_makes_no_markup(report):
 def test_a_name_cannot_break_out_of_an_attribute():
     system = System(name='"><script>alert(1)</script>', version="' onload='x")
     check(render_html(evaluate({}, "core", TODAY, system=system)))
+
+
+def test_names_of_ones_own_profile_make_no_markup_and_no_two_anchors():
+    nasty = NASTY.replace("\x1b", "")
+    checks = "".join(
+        f"[[checks]]\nid = {json.dumps(f'C{n} {nasty}')}\ntitle = {json.dumps(nasty)}\n"
+        f"article = {json.dumps(article)}\nfield = 'eventLogging'\nseverity = 'major'\n"
+        f"advice = {json.dumps(nasty)}\n"
+        for n, article in enumerate(("a b", "a-b", nasty, "12"))
+    )
+    head = f"format = 'quorate/profile/1'\nname = {json.dumps(nasty)}\ntitle = 't'\n"
+    profile = read_profile(f"{head}[groups]\n'a b' = {json.dumps(nasty)}\n{checks}", "own.toml")
+    report = evaluate(several_states()[0], profile, TODAY, policy=POLICY)
+    check(render_html(report))
+    text = render_markdown(report)
+    assert all(line.isprintable() for line in text.splitlines())
+    assert not re.search(r"(?<!\\)<script", text)
 
 
 def test_each_check_is_told_with_word_and_sign(report):

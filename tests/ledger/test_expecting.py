@@ -7,6 +7,7 @@ from ledger_tools import MAC, ORIGIN
 
 from quorate.core.errors import HeadMovedError, StoreError, UsageError
 from quorate.ledger import Ledger
+from quorate.ledger.appending import EntryTimeError
 
 
 @pytest.fixture
@@ -131,3 +132,21 @@ def test_of_many_that_bear_on_each_other_one_is_written_among_others_that_do_not
         assert len(written) == 1
         assert len(moved) == 59
         assert len(one) == 61
+
+
+def test_an_entry_is_written_within_its_time_or_not_at_all(url):
+    """So is one whose clock is right, where the log's last entry is far ahead of it."""
+    times = iter([100, 90, 100, 111, 110, 0])
+    with Ledger.open(url, signer=MAC, origin=ORIGIN, clock=lambda: next(times)) as ledger:
+        assert ledger.append("note", 1, within=(100, 100)).entry.time == 100
+        with pytest.raises(EntryTimeError, match="would be sealed at 100, and only from 80 to 99"):
+            ledger.append("note", 2, within=(80, 99))
+        assert ledger.append("note", 2, within=(90, 110)).entry.time == 100
+        with pytest.raises(EntryTimeError, match="would be sealed at 111"):
+            ledger.append("note", 3, within=(90, 110), key="k")
+        assert (len(ledger), ledger.by_key("k")) == (2, None)
+        assert ledger.append("note", 3, within=(90, 110), key="k").entry.time == 110
+        # What is sealed already is found, whenever that was.
+        assert ledger.append("note", 3, within=(0, 1), key="k").seq == 2
+        assert ledger.clock() == 0
+        assert ledger.verify().size == 3

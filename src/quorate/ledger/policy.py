@@ -77,14 +77,23 @@ class Policy:
         """
         text = read_text(path, "policy", limits.MAX_POLICY_BYTES)
         try:
+            return cls.parse(text)
+        except UsageError as error:
+            raise UsageError(f"the policy {path}: {error}") from error
+
+    @classmethod
+    def parse(cls, text: str) -> Policy:
+        """Read the text of a policy file (see the module).
+
+        Raises:
+            UsageError: it is not a policy; the message says what is wrong.
+        """
+        try:
             members = tomllib.loads(text)
         # The reader gives up on whole numbers of thousands of digits with a bare ValueError.
         except (ValueError, RecursionError) as error:
-            raise UsageError(f"the policy {path} is not TOML: {error}") from error
-        try:
-            return cls._from_members(members)
-        except UsageError as error:
-            raise UsageError(f"the policy {path}: {error}") from error
+            raise UsageError(f"it is not TOML: {error}") from error
+        return cls._from_members(members)
 
     @classmethod
     def _from_members(cls, members: dict[str, Any]) -> Policy:

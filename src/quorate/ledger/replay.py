@@ -270,12 +270,12 @@ class _Declared:
         Raises:
             OperationalError: it cannot be imported: that is no fault of any record.
         """
-        package = self.point.dist
-        by = "an installed package" if package is None else f"{package.name} {package.version}"
         # Importing runs another package's code, which may raise anything.
         try:
             function: ReplayFunction = self.point.load()
         except Exception as error:
+            package = self.point.dist
+            by = "an installed package" if package is None else f"{package.name} {package.version}"
             raise OperationalError(
                 f"entries of the kind {self.point.name!r} are replayed by {self.point.value}, as "
                 f"{by} declares, and that cannot be imported: {type(error).__name__}: {error}; "

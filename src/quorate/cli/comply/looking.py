@@ -89,32 +89,33 @@ def profiles(
             show_default=False,
         ),
     ] = None,
+    as_of: AsOf = None,
     as_json: AsJson = False,
 ) -> None:
     """List the profiles; or the checks of one, with the field of evidence that shows each."""
-    from quorate.compliance import load_profile
+    from quorate.compliance import load_catalogue, load_profile
     from quorate.compliance.profiles import SHIPPED
 
+    known = load_catalogue().at(day_of(as_of))
     found = [load_profile(each) for each in (SHIPPED if name is None else (name,))]
+    told = [
+        {
+            "name": each.name,
+            "title": each.title,
+            "weight": sum(check.weight for check in each.at(known)),
+            "checks": [_check(check) for check in each.at(known)],
+        }
+        for each in found
+    ]
     if as_json:
-        print_json(
-            [
-                {
-                    "name": each.name,
-                    "title": each.title,
-                    "weight": sum(check.weight for check in each.checks),
-                    "checks": [_check(check) for check in each.checks],
-                }
-                for each in found
-            ]
-        )
+        print_json(told)
         return
-    for each in found:
-        weight = sum(check.weight for check in each.checks)
-        say(f"{each.name}: {each.title}; {counted(len(each.checks), 'check')}, weight {weight}")
-        if name is not None:
-            for check in each.checks:
-                say(f"  {check.id:20} {check.severity:8} {check.field}: {check.title}")
+    for profile in told:
+        checks: Any = profile["checks"]
+        number = counted(len(checks), "check")
+        say(f"{profile['name']}: {profile['title']}; {number}, weight {profile['weight']}")
+        for check in checks if name is not None else ():
+            say(f"  {check['id']:20} {check['severity']:8} {check['field']}: {check['title']}")
 
 
 def _one(id_: str, known: Catalogue, day: date) -> dict[str, Any]:

@@ -6,7 +6,6 @@ import hashlib
 import os
 import re
 import stat
-import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -183,8 +182,8 @@ class _Verifying:
     def _trust(self) -> Policy:
         text = self._text(POLICY)
         try:
-            own = Policy._from_members(tomllib.loads(text))  # noqa: SLF001 - read already
-        except (ValueError, RecursionError) as error:
+            own = Policy.parse(text)
+        except UsageError as error:
             self._wrong(POLICY, "policy", str(error))
             raise _Stop from error
         self.own = own

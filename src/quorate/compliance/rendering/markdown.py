@@ -77,7 +77,7 @@ def _lines(shown: View) -> Iterator[str]:
 
 def _map(shown: View) -> Iterator[str]:
     heads = ("", *(f"{state.sign} {state.word}" for state in shown.states))
-    rows = [(f"{each.heading} {plain(each.title)}", each.counts) for each in shown.articles]
+    rows = [(plain(f"{each.heading} {each.title}"), each.counts) for each in shown.articles]
     rows += [(f"*{severity}*", counts) for severity, counts in shown.severities]
     yield from table(heads, ((head, *(str(n or "") for n in of)) for head, of in rows))
 
@@ -95,7 +95,7 @@ def _blocking(shown: View) -> Iterator[str]:
 
 
 def _article(article: Article) -> Iterator[str]:
-    yield f"## {article.heading}: {plain(article.title)}"
+    yield f"## {plain(article.heading)}: {plain(article.title)}"
     yield ""
     if article.total == 0:
         yield "Nothing of it applies to this system."
@@ -114,7 +114,7 @@ def _article(article: Article) -> Iterator[str]:
 
 def _row(line: Line) -> tuple[str, ...]:
     what = f"**{plain(line.id)}** {plain(line.title)}"
-    what += f"<br>{line.obligations}" if line.obligations else ""
+    what += f"<br>{plain(line.obligations)}" if line.obligations else ""
     what += f"<br>applies: {line.applies}" if line.applies else ""
     word = "sealed" if line.state.name == SHOWN else "evidence"
     sealed = f"{word} in {receipts(line.sealed)}" if line.sealed else ""

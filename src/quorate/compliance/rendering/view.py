@@ -6,6 +6,7 @@ are made visible here, once, for all renderings.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ from quorate.core.text import printable
 
 MOST_LINKED: Final = 24
 """Most entries of one line that are linked one by one."""
+
+_NUMBERED: Final = re.compile(r"[0-9]+[a-z]?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +151,9 @@ def view(
         notices: what a reader has to know first, such as that the ledger does not verify.
     """
     links = {} if bundles is None else bundles
-    articles = tuple(_article(report, each.article, links) for each in report.articles)
+    articles = tuple(
+        _article(report, each.article, links, place) for place, each in enumerate(report.articles)
+    )
     lines = [line for each in articles for line in each.lines]
     states = [each.state for each in report.results]
     return View(
@@ -196,7 +201,7 @@ def named(system: System) -> str:
     return f"{_words(system.name)} {_words(system.version)}"
 
 
-def _article(report: ComplianceReport, name: str, links: Mapping[int, str]) -> Article:
+def _article(report: ComplianceReport, name: str, links: Mapping[int, str], place: int) -> Article:
     totals = next(each for each in report.articles if each.article == name)
     results = [each for each in report.results if each.article == name]
     days = {applies(each, report.system) for each in results}
@@ -205,7 +210,7 @@ def _article(report: ComplianceReport, name: str, links: Mapping[int, str]) -> A
         name=name,
         heading=article(name),
         title=_words(totals.title),
-        anchor="".join(c if c.isascii() and c.isalnum() else "-" for c in f"article-{name}"),
+        anchor=f"article-{name}" if _NUMBERED.fullmatch(name) else f"part-{place}",
         shown=totals.shown,
         total=totals.total,
         weight_shown=totals.weight_shown,
