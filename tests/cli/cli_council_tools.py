@@ -3,6 +3,7 @@
 import json
 import shutil
 import time
+from pathlib import Path
 
 VOTERS = ("anna", "ben", "chris", "dana")
 
@@ -22,11 +23,19 @@ def opened(tmp_path, monkeypatch, quorate):
     time.tzset()
 
     def call(*arguments):
-        return quorate("council", *arguments)
+        return quorate("council", *arguments, *signing(arguments))
 
     yield call
     monkeypatch.undo()
     time.tzset()
+
+
+def signing(arguments):
+    """The key of who proposes or resolves, where the arguments name none."""
+    if arguments[0] not in ("propose", "resolve") or not {"--as"} <= set(arguments):
+        return ()
+    key = Path(f"keys/voters/{arguments[arguments.index('--as') + 1]}.key")
+    return ("--key", str(key)) if key.is_file() and "--key" not in arguments else ()
 
 
 def ballot(id_, value, voter, *more):

@@ -132,7 +132,7 @@ def test_run_tells_what_it_did(here, quorate):
     assert summary == {
         "tasks": 8, "committed": 6, "refused": 2, "shadow_refused": 0, "earlier": 8,
         "other_panel": 0, "entries": 9, "out": "new.jsonl", "not_by_quorum": 0,
-        "shadow_not_by_quorum": 0, "failing": [],
+        "shadow_not_by_quorum": 0, "overridden": 0, "withheld": 0, "outdated": 0, "failing": [],
     }  # fmt: skip
 
 

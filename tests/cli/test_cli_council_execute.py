@@ -11,6 +11,7 @@ from cli_council_tools import ballot, opened, told
 
 from quorate.cli.council.file import CouncilFile
 from quorate.core.canonical import digest
+from quorate.council.rules.values import token_digest
 from quorate.ledger import Ledger, Policy, Receipt, read_verifier
 
 FENCE = (
@@ -37,7 +38,8 @@ def test_a_program_gets_the_order_and_its_result_is_sealed(council, tmp_path):
     assert (tmp_path / "seen").read_text() == "--now\n"
     assert not (tmp_path / "pwned").exists()
     (intent,), (result,) = events(council, "intent"), events(council, "result")
-    assert intent["token"] == result["token"] == order["token"]
+    assert result["token"] == order["token"]
+    assert intent["token_digest"] == token_digest(order["token"])
     assert result["outcome"] == "executed"
     shown = told(council("show", id_, "--json"))
     assert (shown["executor"], shown["outcome"]["outcome"]) == (intent["executor"], "executed")
@@ -87,6 +89,8 @@ def test_of_two_terminals_that_execute_at_once_one_runs_the_program(council, sta
     ("lines", "execution", "words"),
     [
         (["exit 3"], "failed", "failed, nothing was done"),
+        (["touch done", "exit 4"], "unknown", "it may or may not have been done"),
+        (["echo log", 'echo \'{"outcome": "failed"}\''], "unknown", "may or may not"),
         (['echo \'{"outcome": "failed"}\''], "failed", "failed, nothing was done"),
         (["kill -9 $$"], "unknown", "it may or may not have been done"),
         (['echo \'{"outcome": "executed"}\'', "exit 1"], "unknown", "resolve p1"),
@@ -94,7 +98,7 @@ def test_of_two_terminals_that_execute_at_once_one_runs_the_program(council, sta
 )
 def test_what_was_not_done_for_certain_is_no_success(council, lines, execution, words):
     program("fence.sh", *lines)
-    declare(FENCE)
+    declare(FENCE + "failed_exits = [3]\n")
     id_ = approved(council)
     code, out, _ = council("execute", id_)
     assert (code, words in out) == (5, True)
@@ -248,7 +252,8 @@ def test_an_interrupted_execution_is_never_begun_again(council, start, tmp_path)
     assert running.returncode == 130, err
     assert b"the execution of p1 began, and its result is not known" in err
     assert b"resolve p1 executed|failed" in err
-    assert told(council("show", id_, "--json"))["execution"] == "intent"
+    assert told(council("show", id_, "--json"))["execution"] == "unknown"
+    assert "it was interrupted" in council("show", id_)[1]
     code, out, _ = council("execute", id_)
     assert (code, "find out, then resolve" in out) == (2, True)
     assert (tmp_path / "runs").read_text() == "ran\n"

@@ -24,6 +24,7 @@ cwd = "ops"
 env = {MODE = "fast"}
 pass_env = ["OPS_TOKEN"]
 timeout = 2.5
+failed_exits = [3, 4]
 
 [executors.terminate]
 kind = "webhook"
@@ -105,6 +106,8 @@ def test_the_tables_name_every_event_and_every_key_of_the_file_is_used():
         ('kind = "command"\ncommand = ["./log', 'kind = "python"\ncommand = ["./log',
          "{at}: hooks[1].kind: is 'python': should be one of webhook, command"),
         ('kind = "python"\n', "", "executors.restrict.kind: is missing"),
+        ("[3, 4]", "[3, 0]", "{at}: executors.quarantine.failed_exits[1]: is 0"),
+        ("[3, 4]", "[126]", "{at}: executors.quarantine.failed_exits[0]: is 126"),
         ('cwd = "ops"', 'cwdd = "ops"',
          "{at}: executors.quarantine.cwdd: unknown key; did you mean 'cwd'?"),
         ("[executors.terminate]", "[executors.terminat]",

@@ -63,7 +63,7 @@ def test_once_settles_and_tells_everything_once(ear):
 
 def test_only_looking_seals_nothing_and_tells_nobody(ear):
     ear(*OVERDUE)
-    for looking in (("--look",), ("--ledger", "council.db")):
+    for looking in (("--look",), ("--ledger", "council.db", "--key", "keys/council.pub")):
         code, out, err = ear("watch", "--once", *looking)
         assert (code, err) == (0, "")
         assert "next: no quorum is certain, seal it: quorate council tally p1" in out

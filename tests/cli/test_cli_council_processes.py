@@ -22,7 +22,7 @@ def test_a_proposal_lives_from_its_proposal_to_its_execution(council, tmp_path, 
     (tmp_path / "facts.json").write_text('{"rss": 7}')
     out = call(
         "propose", "TERMINATE", "--target", "agent-7", "--evidence", "facts.json",
-        "--expires", "10m", "--as", "anna",
+        "--expires", "10m", "--as", "anna", "--key", "keys/voters/anna.key",
     )  # fmt: skip
     assert "p1  terminate agent-7 (critical): proposed" in out
     for voter in VOTERS[:2]:
@@ -35,7 +35,7 @@ def test_a_proposal_lives_from_its_proposal_to_its_execution(council, tmp_path, 
     assert council("close", "p1")[0] == 2
     assert "approved is certain, seal it" in call(*ballot("p1", "approve", "dana"))
     assert "Proposal p1 is approved" in call("tally", "p1", "--strict")
-    assert "next: have it carried out: quorate council execute p1" in council("list")[1]
+    assert "do nothing before: quorate council execute p1" in council("list")[1]
     out = call("execute", "p1")
     assert "marked as executed, by this call and no other\n" in out
     assert "no executor was run: this only says that you do it, so do it now" in out

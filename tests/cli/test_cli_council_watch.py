@@ -62,6 +62,7 @@ def test_watch_gives_programs_one_object_on_each_line(council, start):
     state, proposed, expired = map(json.loads, lines)
     assert state["proposals"] == []
     assert (proposed["event"], proposed["proposal"]) == ("proposed", "p1")
+    assert expired.pop("at").endswith("Z")
     assert expired == {"event": "expired", "proposal": "p1"}
     watching.send_signal(signal.SIGINT)
     assert watching.wait(timeout=60) == 130

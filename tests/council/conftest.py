@@ -1,14 +1,14 @@
 """A council over a ledger, told as far as most tests need it."""
 
 import pytest
-from council_tools import KEY, council, passed
+from council_tools import KEY, Clock, council, passed
 
 from quorate.ledger import Ledger
 
 
 @pytest.fixture
 def ledger():
-    with Ledger.open("memory:", signer=KEY, origin="example.org/council") as opened:
+    with Ledger.open("memory:", signer=KEY, origin="example.org/council", clock=Clock()) as opened:
         yield opened
 
 

@@ -6,11 +6,20 @@ from council_twin import EXPIRY
 
 from quorate.core.canonical import canonical
 from quorate.core.identity import Ed25519Signer
-from quorate.council import ConsensusConfig, ConsensusProtocol, Vote, VoteValue
+from quorate.council import (
+    ConsensusConfig,
+    ConsensusProtocol,
+    Vote,
+    VoteValue,
+    sign_proposal,
+    sign_vote,
+)
 from quorate.council.rules import machine
 from quorate.council.rules.electorate import Electorate
-from quorate.council.rules.proposal import Cancellation, Proposal, Subject
+from quorate.council.rules.proposal import Begun, Cancellation, Proposal, Subject
+from quorate.council.rules.values import token_digest
 from quorate.council.sealed import replay
+from quorate.ledger import Ledger
 from quorate.ledger.replay import ReplayContext
 
 KEY = Ed25519Signer(b"\x05" * 32)
@@ -32,7 +41,14 @@ class Clock:
 
 
 def council(voters="abcde", **options):
-    return ConsensusProtocol(list(voters), clock=options.pop("clock", Clock()), **options)
+    """A council with a clock that stands still, by which its ledger goes too."""
+    ledger = options.get("ledger")
+    if isinstance(ledger, Ledger):
+        clock = options.pop("clock", ledger.clock)
+        ledger._clock = ledger._appender._clock = clock
+    else:
+        clock = options.pop("clock", Clock())
+    return ConsensusProtocol(list(voters), clock=clock, **options)
 
 
 def approve(protocol, proposal_id, voters):
@@ -44,6 +60,28 @@ def passed(protocol, proposal_id, voters):
     """Let voters approve and seal the decision."""
     approve(protocol, proposal_id, voters)
     return protocol.tally(proposal_id)
+
+
+def keyed(**options):
+    """A council of four whose voters all have keys."""
+    return council("abcd", keys={v: KEYS[v] for v in "abcd"}, **options)
+
+
+def put(c, voter, *rest, **options):
+    """Propose what the voter has signed."""
+    return c.propose(
+        voter, *rest, signature=sign_proposal(SIGNERS[voter], c.request(voter, *rest)), **options
+    )
+
+
+def signed_through(c, p, voters="abc"):
+    """Let voters approve by their signatures and seal the decision."""
+    for voter in voters:
+        c.vote(
+            p, voter, "approve", signature=sign_vote(SIGNERS[voter], c.get_proposal(p), "approve")
+        )
+    assert c.tally(p).approved
+    return p
 
 
 def proposal_under(rules):
@@ -64,6 +102,7 @@ def proposal_under(rules):
         expires_at=EXPIRY,
         electorate=Electorate({v: Fraction(w) for v, w in rules.weights.items()}),
         config=config,
+        epoch=0,
     )
     return Proposal(subject)
 
@@ -83,11 +122,12 @@ def act(proposal, operation, *, late):  # noqa: PLR0911 - one line for each
     if name in ("tally", "close"):
         return machine.decide(proposal, at)
     if name == "begin":
-        return machine.begin(proposal, "token")
+        begun = Begun(at, executor="x", token_digest=token_digest("token"), due=at)
+        return machine.begin(proposal, begun)
     verb, outcome = name.split()
     if verb == "finish":
         return machine.finish(proposal, "token", outcome, {})
-    return machine.resolve(proposal, outcome, {})
+    return machine.resolve(proposal, outcome, {}, at)
 
 
 def seen(proposal):
@@ -131,6 +171,6 @@ def verify_all(ledger):
     """What ``verify --replay`` does with the council's entries."""
     context = ReplayContext()
     for receipt in ledger:
-        context.seq = receipt.seq
+        context.seq, context.current = receipt.seq, receipt.entry
         replay(receipt.kind, receipt.payload, context)
         replay(receipt.kind, receipt.payload)

@@ -114,8 +114,15 @@ def step(rules, state, operation):
         ("finish executed", "executing"): "executed",
         ("finish failed", "executing"): "failed",
         ("finish unknown", "executing"): "unknown",
-        ("resolve executed", "executing"): "executed",
-        ("resolve failed", "executing"): "failed",
+        ("resolve executed", "executing"): "resolved as executed",
+        ("resolve failed", "executing"): "resolved as failed",
+        # Who began it is heard late too: one that agrees or cannot tell changes nothing.
+        ("finish executed", "resolved as executed"): "executed",
+        ("finish failed", "resolved as executed"): "unknown",
+        ("finish unknown", "resolved as executed"): "executed",
+        ("finish executed", "resolved as failed"): "unknown",
+        ("finish failed", "resolved as failed"): "failed",
+        ("finish unknown", "resolved as failed"): "failed",
         ("resolve executed", "unknown"): "executed",
         ("resolve failed", "unknown"): "failed",
     }.get((name, state.status))
@@ -131,7 +138,8 @@ def vote(rules, state, voter, value):
 
 
 def cancel(rules, state, voter):
-    if state.status != "open" or state.late or voter not in rules.weights:
+    running = state.status == "open" and not state.late
+    if not (running or state.status == "approved") or voter not in rules.weights:
         return REFUSED
     own = voter == rules.proposer and not state.votes
     if voter in state.calls or (voter == rules.target and not own):

@@ -4,6 +4,7 @@ import os
 import sys
 
 from mcp.server import MCPServer
+from mcp.types import CallToolResult, TextContent
 
 
 def make(calls):
@@ -22,6 +23,14 @@ def make(calls):
     async def text(order: dict) -> str:
         calls.append(order)
         return order["target"]
+
+    @server.tool()
+    async def two_tongues(order: dict) -> CallToolResult:
+        calls.append(order)
+        return CallToolResult(
+            content=[TextContent(type="text", text=order["target"])],
+            structured_content={"outcome": "executed"},
+        )
 
     @server.tool()
     async def fail(order: dict) -> dict:

@@ -124,9 +124,9 @@ def test_evidence_that_is_not_canonical_json_leaves_nothing_behind(evidence, pat
 def test_evidence_is_bounded_and_kept_as_it_was():
     c = council()
     most = limits.MAX_PAYLOAD_BYTES - 2
-    assert c.propose("a", "restrict", None, "x" * most) == "p1"
+    assert c.propose("a", "restrict", "x", "x" * most) == "p1"
     with pytest.raises(UsageError, match="at most 1048576"):
-        c.propose("a", "restrict", None, "x" * (most + 1))
+        c.propose("a", "restrict", "x", "x" * (most + 1))
     evidence = {"seen": [1]}
     p = c.propose("a", "restrict", "x", evidence)
     evidence["seen"].append(2)
@@ -135,9 +135,9 @@ def test_evidence_is_bounded_and_kept_as_it_was():
     deepest = []
     for _ in range(limits.MAX_DEPTH - 2):
         deepest = [deepest]
-    assert c.propose("a", "restrict", None, deepest) == "p3"
+    assert c.propose("a", "restrict", "x", deepest) == "p3"
     with pytest.raises(CanonicalError, match="nested deeper"):
-        c.propose("a", "restrict", None, [deepest])
+        c.propose("a", "restrict", "x", [deepest])
 
 
 def test_only_voters_propose_and_vote():
@@ -171,6 +171,10 @@ def test_one_voter_one_vote_and_the_same_again_is_no_second():
         assert caught.value.evidence["standing"]["value"] == "approve"
     assert c.tally(p).approvals == 1
     assert c.get_voter_history("a") == [(p, first)]
+    assert c.get_voter_history("nobody") == []
+    for wrong in ([1], None, 7, ""):
+        with pytest.raises(UsageError, match="a voter's id"):
+            c.get_voter_history(wrong)
 
 
 def test_votes_change_where_that_is_allowed_and_only_before_the_decision():
@@ -208,8 +212,10 @@ def test_the_target_is_recused_but_stays_in_the_denominator():
     assert passed(c, p, "abc").decision is Decision.PENDING
     result = passed(c, p, "d")
     assert (result.decision, result.outstanding, result.voters) == (Decision.APPROVED, 0, 5)
-    # Another spelling is another target.
+    # Another letter is another target; what cannot be seen makes none.
     c.vote(c.propose("a", "terminate", "E"), "e", "reject")
+    for hidden in ("e ", " e", "e\u200b", "\te"):
+        assert c.get_proposal(c.propose("b", "terminate", hidden)).recused == "e"
 
 
 def test_what_could_never_pass_is_refused_when_it_is_proposed():
@@ -253,7 +259,7 @@ def test_cancelling_takes_a_quorum_or_the_proposer_before_the_first_vote():
         c.vote(p, "c", "approve")
     assert c.execute(p) is False
     with pytest.raises(MisbehaviourError, match="mallory"):
-        c.cancel(c.propose("a", "restrict"), "mallory")
+        c.cancel(c.propose("a", "restrict", "x"), "mallory")
 
 
 def test_expiry_at_its_very_microsecond():
@@ -295,50 +301,42 @@ def test_what_stands_at_expiry_decides():
 def test_an_expiry_that_is_none_is_refused(seconds):
     c = council()
     with pytest.raises(UsageError, match="expiry_seconds"):
-        c.propose("a", "restrict", expiry_seconds=seconds)
-    assert c.propose("a", "restrict", expiry_seconds=bounds.MAX_EXPIRY_SECONDS) == "p1"
-    tiny = c.get_proposal(c.propose("a", "restrict", expiry_seconds=Fraction(1, 10**9)))
+        c.propose("a", "restrict", "x", expiry_seconds=seconds)
+    assert c.propose("a", "restrict", "x", expiry_seconds=bounds.MAX_EXPIRY_SECONDS) == "p1"
+    tiny = c.get_proposal(c.propose("a", "restrict", "x", expiry_seconds=Fraction(1, 10**9)))
     assert tiny.expires_at == tiny.opened_at + 1
 
 
 def test_a_clock_that_goes_back_does_not_take_the_council_along():
     clock = Clock()
     c = council(clock=clock)
-    p = c.propose("a", "restrict", expiry_seconds=5)
+    p = c.propose("a", "restrict", "x", expiry_seconds=5)
     clock.wait(6)
     assert c.tally(p).decision is Decision.NO_QUORUM
     clock.wait(-6)
-    q = c.propose("a", "restrict", expiry_seconds=5)
+    q = c.propose("a", "restrict", "x", expiry_seconds=5)
     assert c.get_proposal(q).opened_at == clock.now + 6_000_000
     assert c.verify_audit_chain()
-    for wrong in (1.5, None, -1, True):
+    for wrong in (1.5, None, -1, True, limits.MAX_SAFE_INTEGER):
         with pytest.raises(UsageError, match="the clock gives"):
             council(clock=lambda wrong=wrong: wrong, ledger=Ledger.open("memory:"))
 
 
 def test_only_so_many_are_open_and_what_expired_is_not():
     clock = Clock()
-    c = council("abc", clock=clock, config=ConsensusConfig(max_active_proposals=2))
-    first = c.propose("a", "restrict", expiry_seconds=5)
-    c.propose("b", "restrict")
-    with pytest.raises(UsageError, match="2 proposals are open, and 2 may be"):
-        c.propose("c", "restrict")
-    clock.wait(5)
-    c.propose("c", "restrict")
-    assert c.get_proposal(first).status is ProposalStatus.EXPIRED
-    assert len(c.list_proposals("open")) == 2
-
-
-def test_as_many_as_may_lie_cannot_fill_all_places():
-    c = council("abcd", config=ConsensusConfig(max_active_proposals=2))
+    c = council("abc", clock=clock, config=ConsensusConfig(max_active_proposals=4))
     for _ in range(2):
-        c.propose("d", "restrict", "decoy")
-    with pytest.raises(UsageError, match="2 proposals are open"):
-        c.propose("d", "restrict", "decoy")
-    p = c.propose("a", "quarantine", "d")
-    with pytest.raises(UsageError, match="3 proposals are open"):
-        c.propose("b", "restrict", "x")
-    assert passed(c, p, "abc").approved
+        c.propose("a", "restrict", "x", expiry_seconds=5)
+    with pytest.raises(UsageError, match="open proposals: 2, of which 2 by 'a'"):
+        c.propose("a", "restrict", "x")
+    c.propose("b", "restrict", "x")
+    c.propose("c", "restrict", "x")
+    with pytest.raises(UsageError, match="open proposals: 4, of which 1 by 'c'"):
+        c.propose("c", "restrict", "x")
+    clock.wait(5)
+    c.propose("c", "restrict", "x")
+    assert c.get_proposal("p1").status is ProposalStatus.EXPIRED
+    assert len(c.list_proposals("open")) == 3
 
 
 def test_lists_by_status():
@@ -412,17 +410,17 @@ def test_of_a_ledger_that_never_stands_still_the_error_is_clear(monkeypatch):
     tried = []
 
     def meddled(self, *args, **options):
-        tried.append(real(self, "note", "somebody else was first"))
+        tried.append(real(self, "council", {"council": "another"}, trace_id="another"))
         return real(self, *args, **options)
 
     monkeypatch.setattr("quorate.council.seat.MAX_ATTEMPTS", 5)
     monkeypatch.setattr(Ledger, "append", meddled)
     with pytest.raises(StoreError, match="5 times in a row; nothing was sealed"):
-        c.propose("a", "restrict")
+        c.propose("a", "restrict", "x")
     assert len(tried) == 5
     monkeypatch.undo()
     assert c.list_proposals() == []
-    assert c.propose("a", "restrict") == "p1"
+    assert c.propose("a", "restrict", "x") == "p1"
 
 
 def test_a_ledger_of_another_kind_is_refused():

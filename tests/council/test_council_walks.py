@@ -61,12 +61,14 @@ def test_any_walk_agrees_with_the_twin_and_with_its_own_record(
     moves, critical, change, target, weights
 ):
     given_weights = dict(zip(VOTERS, weights, strict=True))
-    rules = Rules(given_weights, critical=critical, target=target, proposer="a", change=change)
+    rules = Rules(
+        given_weights, critical=critical, target=target or "agent", proposer="a", change=change
+    )
     clock = Clock()
     config = ConsensusConfig(allow_vote_change=change)
     c = council(VOTERS, weights=given_weights, config=config, clock=clock)
     action = "terminate" if critical else "quarantine"
-    c.propose("a", action, target, expiry_seconds=EXPIRY / 10**6)
+    c.propose("a", action, target or "agent", expiry_seconds=EXPIRY / 10**6)
     opened, state = clock.now, State()
     for move in moves:
         refused = False

@@ -52,7 +52,7 @@ def test_a_program_gets_the_variables_that_are_named_and_no_others(ledger):
     [
         ({"out": TOKEN}, "executed"),
         ({"err": f"'it was ' + {TOKEN}"}, "executed"),
-        ({"out": TOKEN, "code": 1}, "failed"),
+        ({"out": TOKEN, "code": 1}, "unknown"),
         # The second spells the secret in JSON's own way.
         ({"out": f'\'{{"outcome": "failed", "detail": "\' + {TOKEN} + \'"}}\''}, "failed"),
         (

@@ -11,11 +11,12 @@ pytest.importorskip("mcp", reason='mcp is not installed; pip install "quorate[mc
 uvicorn = pytest.importorskip("uvicorn", reason="uvicorn is not installed; see the extra peers")
 
 import mcp_tools  # noqa: E402
-from council_executions import ODD, approved, ran  # noqa: E402
+from council_executions import ODD, Server, approved, ran  # noqa: E402
 
 from quorate.core.errors import OperationalError, UsageError  # noqa: E402
 from quorate.council import Execution  # noqa: E402
 from quorate.council.executors import Executors, MCPExecutor  # noqa: E402
+from quorate.council.rules.values import token_digest  # noqa: E402
 from quorate.ledger import Receipt  # noqa: E402
 
 CALLS = []
@@ -54,8 +55,22 @@ def test_a_tool_gets_the_order_over_http(ledger, url, monkeypatch):
     assert result.execution is Execution.EXECUTED
     assert result.detail["target"] == ODD
     (order,) = CALLS
-    assert order["token"] == c.get_proposal("p1").token
+    assert token_digest(order["token"]) == c.get_proposal("p1").token
     assert Receipt.from_dict(order["certificate"]).payload["digest"] == order["digest"]
+
+
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"])
+def test_no_proxy_of_the_environment_gets_an_order(ledger, url, monkeypatch, variable):
+    proxy = Server()
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable, proxy.url.partition("/run")[0])
+    try:
+        result = ran(approved(ledger), MCPExecutor("quarantine", url=url))
+    finally:
+        proxy.close()
+    assert proxy.seen == []
+    assert (result.execution, len(CALLS)) == (Execution.EXECUTED, 1)
 
 
 def test_a_tool_of_a_program_gets_the_order_and_nothing_of_our_environment(ledger, monkeypatch):
@@ -74,6 +89,10 @@ def test_a_tool_of_a_program_gets_the_order_and_nothing_of_our_environment(ledge
         ("text", "it is done", "unknown", "names no outcome"),
         ("text", '{"outcome": "done"}', "unknown", "the outcome is 'done'"),
         ("text", "t0ken", "unknown", "holds the token"),
+        ("two_tongues", '{"outcome": "executed"}', "executed", ""),
+        ("two_tongues", "done", "executed", ""),
+        ("two_tongues", '{"outcome": "failed"}', "unknown", "says otherwise"),
+        ("two_tongues", '{"outcome": "done"}', "unknown", "says otherwise"),
         ("fail", "x", "unknown", "went wrong"),
         ("nosuch", "x", "unknown", ""),
         ("flood", "x", "unknown", "over 4194304 bytes"),

@@ -10,6 +10,8 @@ from council_tools import KEY
 from quorate.core.errors import OperationalError, UsageError
 from quorate.council import Execution
 from quorate.council.executors import Executors, WebhookExecutor
+from quorate.council.notify import DELIVERED, Notifier, WebhookHook
+from quorate.council.rules.values import token_digest
 from quorate.ledger import Policy, Receipt
 
 
@@ -29,7 +31,8 @@ def test_an_address_gets_the_order(ledger, server, monkeypatch):
     assert (result.execution, result.detail["detail"]) == (Execution.EXECUTED, {"ticket": 9})
     ((headers, order),) = server.seen
     assert order["target"] == ODD
-    assert headers["idempotency-key"] == order["token"] == c.get_proposal("p1").token
+    assert headers["idempotency-key"] == order["token"]
+    assert token_digest(order["token"]) == c.get_proposal("p1").token
     assert headers["authorization"] == "Bearer t0ken"
     Receipt.from_dict(order["certificate"]).verify(Policy.of([KEY.verifier]))
     sealed = [receipt.payload for receipt in ledger]
@@ -48,11 +51,20 @@ def test_an_address_gets_the_order(ledger, server, monkeypatch):
         (202, b"", "unknown"),
         (200, b'{"outcome": "executed"}' + b" " * 70_000, "unknown"),
         (302, b'{"outcome": "executed"}', "unknown"),
-        (400, b'{"outcome": "executed"}', "failed"),
-        (429, b"", "failed"),
+        (200, b'{"outcome": "failed", "outcome": "executed"}', "unknown"),
+        (400, b'{"outcome": "failed"}', "failed"),
+        (404, b"<html>no such page</html>", "failed"),
+        (422, b"", "failed"),
+        (501, b"", "failed"),
+        (400, b'{"outcome": "executed"}', "unknown"),
+        (403, b'{"outcome": "unknown"}', "unknown"),
+        (403, b'{"outcome": "done"}', "unknown"),
+        (404, b'log\n{"outcome": "executed"}', "unknown"),
+        (404, b'{"outcome": "executed"}' + b" " * 70_000, "unknown"),
         (500, b'{"outcome": "executed"}', "unknown"),
+        (500, b'{"outcome": "failed"}', "unknown"),
         (502, b"", "unknown"),
-        (503, b"", "failed"),
+        *((status, b"", "unknown") for status in (402, 408, 409, 423, 425, 429, 499, 503, 504)),
     ],
 )  # fmt: skip
 def test_what_an_address_answers(ledger, server, status, body, execution):
@@ -69,6 +81,39 @@ def test_an_answer_that_holds_the_token_is_not_sealed(ledger, server, monkeypatc
     assert result.execution is Execution.UNKNOWN
     assert 'ken"' not in json.dumps(result.detail)
     assert "holds the token" in result.detail["answer"]
+
+
+def test_a_refusal_that_holds_the_token_may_have_said_otherwise(ledger, server, monkeypatch):
+    monkeypatch.setenv("COUNCIL_TOKEN", "t0ken")
+    server.status, server.body = 400, b'{"outcome": "executed", "detail": "t0ken"}'
+    result = ran(approved(ledger), WebhookExecutor(server.url, bearer_env="COUNCIL_TOKEN"))
+    assert result.execution is Execution.UNKNOWN
+    assert "t0ken" not in json.dumps(result.detail)
+
+
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"])
+def test_no_proxy_of_the_environment_gets_an_order_or_answers_it(
+    ledger, server, monkeypatch, variable
+):
+    """A proxy would read order and token, and what it answers would be sealed."""
+    proxy = Server()
+    proxy.body = b'{"outcome": "executed", "detail": "by the proxy"}'
+    server.body = b'{"outcome": "executed", "detail": "by the address"}'
+    monkeypatch.setenv("COUNCIL_TOKEN", "t0ken")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable, proxy.url.partition("/run")[0])
+    try:
+        c = approved(ledger)
+        result = ran(c, WebhookExecutor(server.url, bearer_env="COUNCIL_TOKEN"))
+        hook = WebhookHook("pager", server.url, bearer_env="COUNCIL_TOKEN")
+        told = Notifier(c, [hook]).deliver(0)
+    finally:
+        proxy.close()
+    assert proxy.seen == []
+    assert result.detail["detail"] == "by the address"
+    assert {notice.outcome for notice in told} == {DELIVERED}
+    assert len(server.seen) == 1 + len(told)
 
 
 def test_lost_after_it_was_sent_is_unknown_and_never_sent_again(ledger, server):

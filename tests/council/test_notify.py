@@ -55,7 +55,7 @@ def test_what_is_told(ledger):
     c.tally(p)
     intent = c.begin_execution(p, "x")
     c.finish_execution(p, intent.token, "unknown", "secret detail")
-    c.resolve(p, "failed", reason="secret reason", by="ann")
+    c.resolve(p, "failed", reason="secret reason", by="a")
     q = c.propose("b", "restrict", "agent", expiry_seconds=5)
     r = c.propose("c", "restrict", "agent")
     c.cancel(r, "c", "secret reason")
@@ -178,11 +178,15 @@ def test_a_hook_that_is_down_holds_no_other_up_and_is_tried_once_a_call(told):
 def test_any_error_of_a_hook_is_a_failure_even_one_without_words(told):
     class Broken(Ear):
         def deliver(self, message, id_):
+            if self.name == "gone":
+                raise SystemExit(3)
             raise OperationalError("") if self.name == "mute" else KeyError("k")
 
-    found = Notifier(told, [Broken("mute"), Broken("odd")]).deliver(0)
-    assert [(n.hook, n.outcome) for n in found] == [("mute", "retried"), ("odd", "retried")]
-    assert found[1].detail == "KeyError: 'k'"
+    found = Notifier(told, [Broken("gone"), Broken("mute"), Broken("odd")]).deliver(0)
+    assert [(n.hook, n.outcome) for n in found] == [
+        ("gone", "retried"), ("mute", "retried"), ("odd", "retried"),
+    ]  # fmt: skip
+    assert [n.detail for n in found] == ["SystemExit: 3", "", "KeyError: 'k'"]
 
 
 def test_a_restart_repeats_nothing_sealed_and_loses_nothing_else(ledger, told):

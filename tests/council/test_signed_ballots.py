@@ -3,7 +3,7 @@
 import dataclasses
 
 import pytest
-from council_tools import KEYS, SIGNERS, Clock, changed, council, forged, passed
+from council_tools import KEYS, SIGNERS, Clock, changed, council, forged, passed, put
 
 from quorate.core.errors import MisbehaviourError, UsageError, VerificationError
 from quorate.core.identity import Ed25519Signer, HmacSigner
@@ -36,7 +36,7 @@ def vote(protocol, proposal_id, voter, value="approve", reason=None):
 
 
 def test_signed_votes_decide_and_the_decision_verifies_with_the_keys_in_it(keyed):
-    p = keyed.propose("a", "terminate", "x", {"why": "rss"})
+    p = put(keyed, "a", "terminate", "x", {"why": "rss"})
     for voter in "abcd":
         assert vote(keyed, p, voter, reason="seen").signature
     assert keyed.tally(p).approved
@@ -57,7 +57,7 @@ def test_signed_votes_decide_and_the_decision_verifies_with_the_keys_in_it(keyed
 
 def test_a_decision_about_another_target_cannot_be_made_of_these_votes(keyed):
     """The attack: take the votes of one termination and put another target over them."""
-    p = keyed.propose("a", "terminate", "x")
+    p = put(keyed, "a", "terminate", "x")
     for voter in "abcd":
         vote(keyed, p, voter)
     keyed.tally(p)
@@ -70,7 +70,7 @@ def test_a_decision_about_another_target_cannot_be_made_of_these_votes(keyed):
 
 
 def test_a_vote_of_a_keyed_voter_without_a_signature_is_refused(keyed):
-    p = keyed.propose("a", "terminate", "x")
+    p = put(keyed, "a", "terminate", "x")
     with pytest.raises(UnsignedBallotError, match="came unsigned") as caught:
         keyed.vote(p, "b", "approve")
     assert isinstance(caught.value, MisbehaviourError)
@@ -90,7 +90,7 @@ def test_a_vote_of_a_keyed_voter_without_a_signature_is_refused(keyed):
     ids=str,
 )  # fmt: skip
 def test_a_signature_is_for_one_voter_value_and_reason(keyed, said):
-    p = keyed.propose("a", "terminate", "x")
+    p = put(keyed, "a", "terminate", "x")
     given = {"voter": "a", "value": "approve", "reason": "r"}
     given |= {"signature": signed(keyed, p, "a", "approve", "r")} | said
     with pytest.raises(BadSignatureError, match="its signature is not over this ballot"):
@@ -103,14 +103,14 @@ def test_a_signature_for_one_proposal_never_counts_on_another():
     clock = Clock()
     first = council(keys=KEYS, clock=clock)
     base = ("a", "terminate", "x", {"n": 1}, 60)
-    p = first.propose(*base)
+    p = put(first, *base)
     signature = signed(first, p, "b")
     others = [
-        (first, first.propose(*base)),
-        (first, first.propose("a", "terminate", "y", {"n": 1}, 60)),
-        (first, first.propose("a", "terminate", "x", {"n": 2}, 60)),
-        (first, first.propose("a", "quarantine", "x", {"n": 1}, 60)),
-        (first, first.propose("a", "terminate", "x", {"n": 1}, 61)),
+        (first, put(first, *base)),
+        (first, put(first, "a", "terminate", "y", {"n": 1}, 60)),
+        (first, put(first, "a", "terminate", "x", {"n": 2}, 60)),
+        (first, put(first, "a", "quarantine", "x", {"n": 1}, 60)),
+        (first, put(first, "a", "terminate", "x", {"n": 1}, 61)),
     ]
     # The same first proposal at the same time, of councils that differ in one thing each.
     seconds = (
@@ -119,7 +119,7 @@ def test_a_signature_for_one_proposal_never_counts_on_another():
         council(keys=KEYS, clock=clock, weights={"a": 1.1}),
         council(keys=KEYS, clock=clock, config=ConsensusConfig(quorum_fraction=0.4)),
     )
-    others += [(second, second.propose(*base)) for second in seconds]
+    others += [(second, put(second, *base)) for second in seconds]
     for protocol, other in others:
         with pytest.raises(BadSignatureError, match="its signature is not over this ballot"):
             protocol.vote(other, "b", "approve", signature=signature)
@@ -129,7 +129,7 @@ def test_a_signature_for_one_proposal_never_counts_on_another():
 def test_a_changed_vote_cannot_be_brought_back_by_its_old_signature():
     c = council("abc", keys={v: KEYS[v] for v in "abc"},
                 config=ConsensusConfig(allow_vote_change=True))  # fmt: skip
-    p = c.propose("a", "quarantine", "x")
+    p = put(c, "a", "quarantine", "x")
     old = signed(c, p, "a")
     c.vote(p, "a", "approve", signature=old)
     vote(c, p, "a", "reject")
@@ -140,7 +140,7 @@ def test_a_changed_vote_cannot_be_brought_back_by_its_old_signature():
 
 
 def test_a_vote_is_no_cancellation_and_calling_off_takes_its_own_signature(keyed):
-    p = keyed.propose("a", "terminate", "x")
+    p = put(keyed, "a", "terminate", "x")
     with pytest.raises(BadSignatureError):
         keyed.cancel(p, "a", signature=signed(keyed, p, "a"))
     proposal = keyed.get_proposal(p)
@@ -152,7 +152,7 @@ def test_a_vote_is_no_cancellation_and_calling_off_takes_its_own_signature(keyed
 
 
 def test_another_key_signs_for_nobody(keyed):
-    p = keyed.propose("a", "terminate", "x")
+    p = put(keyed, "a", "terminate", "x")
     proposal = keyed.get_proposal(p)
     with pytest.raises(UsageError, match="registered for no voter"):
         sign_vote(STRANGER, proposal, "approve")
@@ -165,7 +165,7 @@ def test_another_key_signs_for_nobody(keyed):
 
 def test_voters_without_a_key_need_no_signature_and_cannot_give_one():
     c = council(keys={"a": KEYS["a"]})
-    p = c.propose("a", "terminate", "x")
+    p = c.propose("b", "terminate", "x")
     c.vote(p, "b", "approve")
     with pytest.raises(UsageError, match="no registered key"):
         c.vote(p, "c", "approve", signature="00" * 64)
@@ -197,7 +197,7 @@ def test_keys_are_given_as_text_too(keyed):
 
 
 def test_a_forged_unsigned_vote_in_the_log_is_found(keyed):
-    p = keyed.propose("a", "terminate", "x")
+    p = put(keyed, "a", "terminate", "x")
     members = {"voter": "b", "value": "approve", "reason": None, "revision": 0}
     digest = keyed.get_proposal(p).digest
     forged(keyed.ledger, keyed, "voted", proposal=p, digest=digest, signature=None, **members)
@@ -210,7 +210,7 @@ def test_a_new_electorate_brings_its_keys():
     p = c.propose_electorate("a", [*"abcd"], keys={"a": KEYS["a"]})
     assert passed(c, p, "abcd").approved
     assert c.execute(p)
-    q = c.propose("a", "terminate", "x")
+    q = put(c, "a", "terminate", "x")
     with pytest.raises(UnsignedBallotError):
         c.vote(q, "a", "approve")
     vote(c, q, "a")

@@ -217,6 +217,27 @@ def test_over_stdio_voters_are_those_the_operator_names():
     assert "may not vote as 'bo'" in refusal(stolen)
 
 
+def test_a_voter_with_a_key_signs_what_it_proposes():
+    key, stranger = Ed25519Signer.generate(), Ed25519Signer.generate()
+    council = ConsensusProtocol(["anna", "bo", "cy", "di"], keys={"anna": key.verifier.to_text()})
+    settings = Settings(council=council, voters=frozenset({"anna"}))
+    put = {"action": "restrict", "target": "x", "evidence": {"seen": "ä"}, "expiry_seconds": 60.0}
+    (unsigned,) = called(settings, ("council_propose", put))
+    wanted = refusal(unsigned).partition(" over ")[2].encode()
+    assert "as the kind council-propose" in refusal(unsigned)
+    forged = {**put, "signature": stranger.sign("council-propose", wanted).hex()}
+    other = {**put, "target": "y", "signature": key.sign("council-propose", wanted).hex()}
+    signed = {**put, "signature": key.sign("council-propose", wanted).hex()}
+    calls = [("council_propose", one) for one in (forged, other, signed, signed)]
+    wrong, moved, good, again = called(settings, *calls)
+    assert "signature" in refusal(wrong)
+    assert "signature" in refusal(moved)
+    assert answer(good)["proposer"] == "anna"
+    # It counts once.
+    assert "signature" in refusal(again)
+    assert len(council.list_proposals()) == 1
+
+
 def test_a_decision_that_is_certain_is_sealed_by_the_tally(tmp_path):
     council = ConsensusProtocol(["anna", "bo", "cy", "di"])
     settings = Settings(council=council, voters=frozenset(council.voter_ids))

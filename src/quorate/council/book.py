@@ -11,6 +11,8 @@ Taking in one event costs no more for all that went before it.
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -19,8 +21,10 @@ from typing import Any, Final
 from quorate.core import limits
 from quorate.core.canonical import canonical, digest
 from quorate.core.errors import MisbehaviourError, UsageError
+from quorate.core.text import counted
 from quorate.council import ballots
-from quorate.council.bounds import MAX_DETAIL_BYTES, MAX_EXPIRY_SECONDS
+from quorate.council.bounds import MAX_DETAIL_BYTES, MAX_EXECUTION_SECONDS, MAX_EXPIRY_SECONDS
+from quorate.council.changes import read_change, read_electorate
 from quorate.council.events import (
     RULE,
     check_reason,
@@ -32,13 +36,29 @@ from quorate.council.events import (
 )
 from quorate.council.rules import machine
 from quorate.council.rules.config import ConsensusConfig
-from quorate.council.rules.electorate import Electorate, check_blocking, weights_from_json
-from quorate.council.rules.proposal import Cancellation, Proposal, State, Subject
+from quorate.council.rules.electorate import Electorate, check_blocking
+from quorate.council.rules.proposal import (
+    Begun,
+    Cancellation,
+    Proposal,
+    Request,
+    State,
+    Subject,
+)
 from quorate.council.rules.tally import can_pass, is_expired
-from quorate.council.rules.values import ProposalAction, actions_of, check_id, registered
+from quorate.council.rules.values import (
+    ProposalAction,
+    actions_of,
+    check_aim,
+    check_id,
+    check_target,
+    registered,
+)
+from quorate.ledger.receipts import timestamp
 
 CHANGE: Final = ProposalAction.CHANGE_ELECTORATE.value
 _MICROSECONDS: Final = 1_000_000
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +99,8 @@ class Book:
         last_at: time of the last, in microseconds since 1970.
         opening: what it was opened with; ``None`` before that.
         electorate: of the next proposal.
+        epoch: how many changes of the electorate there were.
+        turns: voter -> how many proposals it made.
         genesis: digest of the opening event.
         proposals: by id, in the order in which they were proposed.
         open: ids of those that are open.
@@ -93,6 +115,8 @@ class Book:
         self.last_at = 0
         self.opening: Opening | None = None
         self.electorate: Electorate | None = None
+        self.epoch = 0
+        self.turns: Counter[str] = Counter()
         self.genesis = ""
         self.proposals: dict[str, Proposal] = {}
         self.open: dict[str, None] = {}
@@ -128,14 +152,31 @@ class Book:
         found = [self.proposals[id_] for id_ in self.open]
         return [proposal for proposal in found if not is_expired(proposal, at)]
 
-    def next(self, body: object) -> Change:
+    def next(self, body: object, sealed_at: int | None = None) -> Change:
         """What an event would change; nothing is changed yet.
+
+        Args:
+            body: the event.
+            sealed_at: time of the ledger entry that holds it, in microseconds since 1970;
+                ``None`` where there is none yet.
 
         Raises:
             UsageError: it is no event, not the next one, or refused by the rules.
             MisbehaviourError: a voter may not do that; names it.
         """
         event = check_shape(body)
+        change = self._next(event)
+        opening = change.opening or self.opening
+        if sealed_at is not None and opening is not None:
+            tolerance = opening.config.clock_tolerance_seconds
+            if abs(event["at"] - sealed_at) > opening.config.tolerance:
+                raise UsageError(
+                    f"it says {timestamp(event['at'])}, and its entry was sealed at "
+                    f"{timestamp(sealed_at)}; at most {float(tolerance):g} s may lie between"
+                )
+        return change
+
+    def _next(self, event: dict[str, Any]) -> Change:
         for name, own in (
             ("council", self.council_id),
             ("number", self.number),
@@ -162,6 +203,7 @@ class Book:
         if change.opening is not None:
             self.opening, self.genesis = change.opening, change.head
         if change.electorate is not None:
+            self.epoch += self.electorate is not None
             self.electorate = change.electorate
         proposal = change.proposal
         if proposal is not None:
@@ -170,6 +212,8 @@ class Book:
                 self.open[proposal.id] = None
             else:
                 self.open.pop(proposal.id, None)
+        if change.body["event"] == "proposed":
+            self.turns[change.body["proposer"]] += 1
         if change.body["event"] == "decided":
             self.certificates[change.body["proposal"]] = seq
 
@@ -204,21 +248,42 @@ class Book:
             proposer_id=proposer,
             action=event["action"],
             critical=critical,
-            target=None if event["target"] is None else check_id(event["target"], "the target"),
+            target=None if event["target"] is None else check_target(event["target"]),
             evidence_digest=digest(event["evidence"]),
             opened_at=event["at"],
             expires_at=_check_expiry(event),
             electorate=electorate,
             config=config,
+            epoch=self.epoch,
         )
-        proposal = Proposal(subject, evidence)
+        check_aim(subject.action, subject.target)
+        proposal = Proposal(subject, evidence, signature=event["signature"])
         if (event["electorate"], event["digest"]) != (electorate.digest, subject.digest):
             raise UsageError("its digests are not those of what it proposes")
         if subject.action == CHANGE:
-            check_blocking(read_electorate(event["evidence"]), config)
+            check_blocking(read_change(event["evidence"], electorate), config)
         self._check_places(proposer, event["at"])
         _check_can_pass(proposal)
+        request = self.request(subject)
+        if event["turn"] != request.turn or type(event["turn"]) is not int:
+            raise UsageError(f"its turn is {event['turn']!r}; {request.turn} is the proposer's")
+        ballots.check_request(electorate, request, event["signature"])
         return Change(event, digest(event), proposal)
+
+    def request(self, subject: Subject) -> Request:
+        """What the proposer of a proposal that comes next asks for, as it signs it."""
+        ends = subject.expires_at
+        return Request(
+            council_id=subject.council_id,
+            genesis=subject.genesis,
+            epoch=subject.epoch,
+            proposer_id=subject.proposer_id,
+            turn=self.turns[subject.proposer_id],
+            action=subject.action,
+            target=subject.target,
+            evidence_digest=subject.evidence_digest,
+            open_for=None if ends is None else ends - subject.opened_at,
+        )
 
     def next_id(self) -> str:
         """Id of the next proposal."""
@@ -235,21 +300,26 @@ class Book:
         return self.electorate, self.opening.config, self.opening.actions
 
     def _check_places(self, proposer: str, at: int) -> None:
-        """Whether one more proposal may be open.
+        """Whether one more proposal of this voter may be open.
 
-        As many voters as may lie could fill all places with proposals of their own. One place
-        more is kept for the others, or a single compromised voter would silence the council.
+        Each voter has places of its own, which no other takes, or as many as may lie could
+        silence the council by filling them all. What is left over is for whoever asks first.
         """
         electorate, config, _ = self.constitution()
-        active = self.active(at)
-        if len(active) < config.max_active_proposals:
+        own = config.places_of_each(electorate.quorum.n)
+        held = Counter(proposal.proposer_id for proposal in self.active(at))
+        if held[proposer] < own:
             return
-        holders = {proposal.proposer_id for proposal in active}
-        if proposer in holders or len(holders) > electorate.quorum.faults:
-            raise UsageError(
-                f"{len(active)} proposals are open, and {config.max_active_proposals} may be; "
-                "tally, close or cancel one first"
-            )
+        kept = sum(max(held[voter], own) for voter in electorate.units)
+        gone = sum(held[voter] for voter in held if voter not in electorate.units)
+        if kept + gone < config.max_active_proposals:
+            return
+        raise UsageError(
+            f"open proposals: {held.total()}, of which {held[proposer]} by {proposer!r}; each "
+            f"voter has {counted(own, 'place')} of its own, and those that "
+            f"all share are taken (max_active_proposals is {config.max_active_proposals}); "
+            "tally, close or cancel one first, or vote one down"
+        )
 
     def _voted(self, event: dict[str, Any], proposal: Proposal) -> Change:
         vote = read_vote(event, event["at"])
@@ -276,35 +346,65 @@ class Book:
         return Change(event, digest(event), after)
 
     def _executed(self, event: dict[str, Any], proposal: Proposal) -> Change:
-        token = check_id(event["token"], "the token")
-        begun = self._begun(proposal, token)
-        after = machine.finish(begun, token, "executed", {})
-        changed = read_electorate(after.evidence) if after.subject.action == CHANGE else None
+        begun = Begun(event["at"], self._who(event, proposal), event["signature"], due=event["at"])
+        after = machine.mark(proposal, begun)
+        self._check_begun(proposal, begun)
+        changed = (
+            read_change(after.evidence, proposal.electorate)
+            if after.subject.action == CHANGE
+            else None
+        )
         return Change(event, digest(event), after, changed)
 
     def _intent(self, event: dict[str, Any], proposal: Proposal) -> Change:
-        check_id(event["executor"], "the executor")
-        begun = self._begun(proposal, check_id(event["token"], "the token"))
+        begun = Begun(
+            at=event["at"],
+            by=self._who(event, proposal),
+            signature=event["signature"],
+            executor=check_id(event["executor"], "the executor"),
+            token_digest=_check_digest(event["token_digest"]),
+            due=check_time(event["due"], "the time until which the result is due"),
+        )
+        if not 0 <= begun.due - begun.at <= MAX_EXECUTION_SECONDS * _MICROSECONDS:
+            raise UsageError(
+                f"its result is due before it is begun, or later than {MAX_EXECUTION_SECONDS} s "
+                "after"
+            )
+        after = machine.begin(proposal, begun)
         if proposal.subject.action == CHANGE:
             raise UsageError("the council itself changes its electorate; call execute()")
-        return Change(event, digest(event), begun)
+        self._check_begun(proposal, begun)
+        return Change(event, digest(event), after)
 
-    def _begun(self, proposal: Proposal, token: str) -> Proposal:
-        begun = machine.begin(proposal, token)
-        now = self.electorate
-        if proposal.subject.action == CHANGE and (
-            now is None or proposal.electorate.digest != now.digest
-        ):
+    def _who(self, event: dict[str, Any], proposal: Proposal) -> str | None:
+        """Who begins an execution, if it says so: a voter that is registered now."""
+        electorate, config, _ = self.constitution()
+        if event["by"] is None:
+            if config.only_voters_execute:
+                raise UsageError(
+                    "only voters execute here (only_voters_execute); say who begins it"
+                )
+            return None
+        who = check_id(event["by"], "who begins it")
+        _check_voter(electorate, proposal, who)
+        return who
+
+    def _check_begun(self, proposal: Proposal, begun: Begun) -> None:
+        electorate, _, _ = self.constitution()
+        ballots.check_execution(electorate, proposal.subject, begun)
+        # By its number: the same voters may come back, and what was put to others before
+        # that is no answer to what they are asked now.
+        if proposal.subject.action == CHANGE and proposal.subject.epoch != self.epoch:
             raise UsageError(
                 f"proposal {proposal.id} changes an electorate that is no longer the council's; "
                 "propose the change again"
             )
-        return begun
 
     def _result(self, event: dict[str, Any], proposal: Proposal) -> Change:
         _check_size(canonical(event["detail"]), "the detail", MAX_DETAIL_BYTES)
         told = {"outcome": event["outcome"], "detail": event["detail"], "at": event["at"]}
-        after = machine.finish(proposal, event["token"], event["outcome"], told)
+        token = check_id(event["token"], "the token")
+        after = machine.finish(proposal, token, event["outcome"], told)
         return Change(event, digest(event), after)
 
     def _resolved(self, event: dict[str, Any], proposal: Proposal) -> Change:
@@ -313,7 +413,11 @@ class Book:
         if not reason:
             raise UsageError("resolving takes a reason; say how it was found out")
         told = {"outcome": event["outcome"], "by": who, "reason": reason, "at": event["at"]}
-        return Change(event, digest(event), machine.resolve(proposal, event["outcome"], told))
+        after = machine.resolve(proposal, event["outcome"], told, event["at"])
+        electorate, _, _ = self.constitution()
+        _check_voter(electorate, proposal, who)
+        ballots.check_resolution(electorate, proposal.subject, event)
+        return Change(event, digest(event), after)
 
 
 _ON_PROPOSAL: Final = MappingProxyType({
@@ -327,23 +431,20 @@ _ON_PROPOSAL: Final = MappingProxyType({
 })  # fmt: skip
 
 
-def read_electorate(members: object) -> Electorate:
-    """Read an electorate as ``Electorate.to_dict`` writes it.
-
-    Raises:
-        UsageError: another shape, or no electorate.
-    """
-    if not isinstance(members, dict) or set(members) != {"voters", "keys"}:
-        raise UsageError(
-            'an electorate is {"voters": {id: "p/q"}, "keys": {id: public key}}; '
-            "propose_electorate() writes one"
+def _check_voter(electorate: Electorate, proposal: Proposal, who: str) -> None:
+    """Whether somebody may begin or resolve an execution: a voter that is not its target."""
+    if who not in electorate.units:
+        raise MisbehaviourError(who, "no voter of this council; it was refused, nothing changed")
+    if who == proposal.recused:
+        raise MisbehaviourError(
+            who, f"the target of proposal {proposal.id}; nobody says of themselves that it was done"
         )
-    electorate = Electorate(
-        weights_from_json(members["voters"]), ballots.read_keys(members["keys"])
-    )
-    if canonical(electorate.to_dict()) != canonical(members):
-        raise UsageError("the electorate is not in its one form")
-    return electorate
+
+
+def _check_digest(value: object) -> str:
+    if not isinstance(value, str) or _DIGEST.fullmatch(value) is None:
+        raise UsageError(f"the digest of the token is {value!r}; it is 64 hex digits")
+    return value
 
 
 def _check_expiry(event: dict[str, Any]) -> int | None:

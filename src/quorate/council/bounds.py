@@ -10,6 +10,18 @@ MAX_REASON_LENGTH: Final = 2000
 MAX_EXPIRY_SECONDS: Final = 10 * 366 * 86_400
 """Longest time that a proposal may stay open, if it has an expiry."""
 
+MAX_CLOCK_TOLERANCE_SECONDS: Final = 86_400
+"""Farthest that a council lets the time of an event be from that of its ledger entry."""
+
+EXECUTION_SECONDS: Final = 60
+"""How long an execution has until it may be resolved by hand, unless it says so itself."""
+
+MAX_EXECUTION_SECONDS: Final = 7 * 86_400
+"""Longest time that an execution may ask for."""
+
+MIN_DIGEST_LENGTH: Final = 8
+"""Fewest digits of a proposal's digest by which one says which proposal is meant."""
+
 MAX_ACTIONS: Final = 256
 """Most actions that one council registers beside the well-known ones."""
 

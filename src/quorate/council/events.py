@@ -6,23 +6,25 @@ Every body has::
 
 ``number`` counts the council's events from 0, ``previous`` is the digest of the body before
 (of the council's id for the first), ``at`` is in microseconds since 1970 and never goes
-back. What else there is depends on the event:
+back; it is within the council's ``clock_tolerance_seconds`` of the time of its ledger entry,
+whose trace id is the council's. What else there is depends on the event:
 
 =========  ==================================================================
 opened     nonce, voters, keys, config, actions
 proposed   proposal, proposer, action, critical, target, evidence, expires_at,
-           electorate (digest), digest
+           electorate (digest), digest, turn, signature
 voted      proposal, digest, voter, value, reason, revision, signature
 cancel     proposal, digest, voter, reason, signature, cancelled
 decided    proposal, digest, subject, electorate, config, votes, verdict
-executed   proposal, digest, token
-intent     proposal, digest, token, executor
+executed   proposal, digest, by, signature
+intent     proposal, digest, executor, due, token_digest, by, signature
 result     proposal, digest, token, outcome, detail
-resolved   proposal, digest, outcome, reason, by
+resolved   proposal, digest, outcome, reason, by, signature
 =========  ==================================================================
 
 ``decided`` holds all that the verdict was computed from, so that it can be computed again
-from that body alone; the evidence it holds by digest.
+from that body alone; the evidence it holds by digest. ``intent`` holds the SHA-256 of a token
+that whoever began the execution keeps to itself; ``result`` shows the token.
 """
 
 from __future__ import annotations
@@ -49,7 +51,7 @@ FIELDS: Final[Mapping[str, frozenset[str]]] = {
     "opened": frozenset({"nonce", "voters", "keys", "config", "actions"}),
     "proposed": frozenset({
         "proposal", "proposer", "action", "critical", "target", "evidence", "expires_at",
-        "electorate", "digest",
+        "electorate", "digest", "turn", "signature",
     }),
     "voted": frozenset({
         "proposal", "digest", "voter", "value", "reason", "revision", "signature",
@@ -58,10 +60,12 @@ FIELDS: Final[Mapping[str, frozenset[str]]] = {
     "decided": frozenset({
         "proposal", "digest", "subject", "electorate", "config", "votes", "verdict",
     }),
-    "executed": frozenset({"proposal", "digest", "token"}),
-    "intent": frozenset({"proposal", "digest", "token", "executor"}),
+    "executed": frozenset({"proposal", "digest", "by", "signature"}),
+    "intent": frozenset({
+        "proposal", "digest", "executor", "due", "token_digest", "by", "signature",
+    }),
     "result": frozenset({"proposal", "digest", "token", "outcome", "detail"}),
-    "resolved": frozenset({"proposal", "digest", "outcome", "reason", "by"}),
+    "resolved": frozenset({"proposal", "digest", "outcome", "reason", "by", "signature"}),
 }  # fmt: skip
 """Event -> its own members, beside those that every event has."""
 

@@ -13,7 +13,7 @@ from quorate.council.rules.config import ConsensusConfig
 from quorate.council.rules.electorate import Electorate
 from quorate.council.rules.proposal import Proposal, TallyResult, Vote
 from quorate.council.rules.tally import is_expired, tally
-from quorate.council.rules.values import ProposalStatus
+from quorate.council.rules.values import ProposalStatus, check_id
 from quorate.council.seat import Seat
 from quorate.ledger import Ledger
 from quorate.ledger.receipts import Receipt
@@ -114,8 +114,15 @@ class Gallery:
         return [p for p in self._proposals() if status is None or p.status == status]
 
     def get_voter_history(self, voter_id: str) -> list[tuple[str, Vote]]:
-        """All votes that stand of a voter: pairs of the proposal's id and the vote, in order."""
-        found = ((p.id, p.votes.get(voter_id)) for p in self._proposals())
+        """All votes that stand of a voter: pairs of the proposal's id and the vote, in order.
+
+        Of one who is no voter there are none.
+
+        Raises:
+            UsageError: it is no id.
+        """
+        id_ = check_id(voter_id, "a voter's id")
+        found = ((p.id, p.votes.get(id_)) for p in self._proposals())
         return [(id_, vote) for id_, vote in found if vote is not None]
 
     def voter_agreement_matrix(self) -> dict[str, dict[str, float | None]]:

@@ -380,8 +380,8 @@ class Notifier:
             outcome = DELIVERED
         except QuorateError as error:
             detail = shortened(str(error))
-        # Foreign code: however a hook fails, the others are told.
-        except Exception as error:  # noqa: BLE001
+        # Foreign code: however a hook fails, and be it by sys.exit, the others are told.
+        except (Exception, SystemExit) as error:  # noqa: BLE001
             detail = shortened(f"{type(error).__name__}: {error}")
         due.at = at + _backoff(due.attempts)
         notice = Notice(

@@ -44,7 +44,9 @@ _STYLE: Final[dict[str, Any]] = {
     "text.parse_math": False,
 }
 _DPI: Final = 120
-_IDS: Final = re.compile(r"\b[a-z][0-9a-f]{10}\b")
+# In tags alone: a voter may be named like one of these.
+_TAG: Final = re.compile(r"<[A-Za-z][^<>]*>")
+_IDS: Final = re.compile(r'(\bid="|url\(#|href="#)([a-z][0-9a-f]{10})\b')
 _LONGEST: Final = 28
 _TEXT_TO: Final = 14
 _COUNTS_TO: Final = 10
@@ -335,7 +337,10 @@ def _saved(figure: Figure, kind: str, name: str) -> bytes:
         return held.getvalue()
     # Matplotlib's ids hang on the last bits of a layout: numbered, they are the same each time.
     numbers: dict[str, str] = {}
-    return _IDS.sub(
-        lambda found: numbers.setdefault(found[0], f"{name}-{len(numbers)}"),
-        held.getvalue().decode(),
-    ).encode()
+
+    def numbered(tag: re.Match[str]) -> str:
+        return _IDS.sub(
+            lambda found: found[1] + numbers.setdefault(found[2], f"{name}-{len(numbers)}"), tag[0]
+        )
+
+    return _TAG.sub(numbered, held.getvalue().decode()).encode()

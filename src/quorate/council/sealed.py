@@ -3,7 +3,9 @@
 ``decided`` is computed again from its own body: electorate, configuration and votes, their
 signatures included. With a context that is handed from entry to entry of one log, as
 ``verify --replay`` does, every event is put through the state machine besides: a vote of a
-stranger, an event left out or put elsewhere, a decision that the votes before it do not make.
+stranger, an event left out or put elsewhere, a decision that the votes before it do not make,
+an event under another trace id, where no seat of its council would read it, and one that says
+another time than its entry.
 """
 
 from __future__ import annotations
@@ -14,19 +16,20 @@ from weakref import WeakKeyDictionary
 from quorate.core.canonical import canonical
 from quorate.core.errors import QuorateError, VerificationError
 from quorate.council import ballots
-from quorate.council.book import Book, read_electorate
+from quorate.council.book import Book
+from quorate.council.changes import read_electorate
 from quorate.council.events import KIND, check_shape, check_time, decided_members, read_vote
 from quorate.council.rules.config import ConsensusConfig
 from quorate.council.rules.electorate import check_blocking
 from quorate.council.rules.machine import cast, decide
 from quorate.council.rules.proposal import Proposal, Subject, Vote
-from quorate.council.rules.values import WELL_KNOWN
+from quorate.council.rules.values import WELL_KNOWN, check_aim
 
 # One log's councils, for as long as its context is alive.
 _BOOKS: Final[WeakKeyDictionary[Any, dict[str, Book]]] = WeakKeyDictionary()
 _SUBJECT: Final = frozenset({
     "council", "genesis", "proposal", "proposer", "action", "critical", "target",
-    "evidence_digest", "opened_at", "expires_at",
+    "evidence_digest", "opened_at", "expires_at", "epoch",
 })  # fmt: skip
 
 
@@ -37,7 +40,7 @@ def replay(kind: str, body: object, context: Any = None) -> None:
         kind: must be ``"council"``.
         body: the sealed body.
         context: the same object for every entry of one log, in their order, whose ``seq``
-            says which entry this is; ``None`` to check the body on its own.
+            and ``current`` say which entry this is; ``None`` to check the body on its own.
 
     Raises:
         VerificationError: rule ``"replay"``; says what differs.
@@ -52,7 +55,14 @@ def replay(kind: str, body: object, context: Any = None) -> None:
         if context is not None:
             books = _BOOKS.setdefault(context, {})
             book = books.setdefault(event["council"], Book(event["council"]))
-            book.take(book.next(event), getattr(context, "seq", 0))
+            current = getattr(context, "current", None)
+            if current is not None and current.trace_id != event["council"]:
+                _refuse(
+                    f"an event of the council {event['council']!r} stands under the trace id "
+                    f"{current.trace_id!r}, where that council does not look for it"
+                )
+            sealed_at = None if current is None else current.time
+            book.take(book.next(event, sealed_at), getattr(context, "seq", 0))
     except VerificationError:
         raise
     except (QuorateError, KeyError, TypeError, ValueError, AttributeError) as error:
@@ -99,6 +109,7 @@ def _reopened(event: dict[str, Any]) -> Proposal:
         _refuse(f"it says of {told['action']!r} that it is critical: {told['critical']!r}")
     if told["proposer"] not in electorate.units:
         _refuse("its proposer is no voter")
+    check_aim(told["action"], told["target"])
     subject = Subject(
         council_id=told["council"],
         genesis=told["genesis"],
@@ -112,6 +123,7 @@ def _reopened(event: dict[str, Any]) -> Proposal:
         expires_at=told["expires_at"],
         electorate=electorate,
         config=config,
+        epoch=check_time(told["epoch"], "the epoch"),
     )
     return Proposal(subject)
 

@@ -172,8 +172,7 @@ class Ledger:
             EntryTimeError: the entry's time is not ``within``; nothing was written.
             StoreError: it could not be written; nothing was.
         """
-        if unless is not None and expect is None:
-            raise UsageError("unless goes with expect: since which entry is it to hold?")
+        _check_unless(expect, unless)
         appender = self._writing()
         pending = [appender.prepare(kind, body, trace_id, parent, key)]
         return appender.submit(pending, expect, unless, within)[0]
@@ -208,11 +207,13 @@ class Ledger:
         items: Sequence[tuple[str, Any, str | None, str | None]],
         *,
         expect: int | None = None,
+        unless: Callable[[Entry], bool] | None = None,
     ) -> list[Receipt]:
         """Seal ``(kind, body, trace_id, key)`` items as :meth:`append_many` does, kinds mixed.
 
-        With ``expect``, as for :meth:`append`.
+        With ``expect`` and ``unless``, as for :meth:`append`.
         """
+        _check_unless(expect, unless)
         if len(items) > limits.MAX_BATCH:
             raise UsageError(
                 f"{len(items)} entries at once; at most {limits.MAX_BATCH} are allowed"
@@ -221,7 +222,7 @@ class Ledger:
         pending = [
             appender.prepare(kind, body, trace, None, key) for kind, body, trace, key in items
         ]
-        return appender.submit(pending, expect) if pending else []
+        return appender.submit(pending, expect, unless) if pending else []
 
     def _writing(self) -> Appender:
         if self._appender is None:
@@ -420,6 +421,11 @@ def _several(one_or_more: Any) -> tuple[Any, ...]:
     if isinstance(one_or_more, Iterable):
         return tuple(one_or_more)
     return (one_or_more,)
+
+
+def _check_unless(expect: int | None, unless: object) -> None:
+    if unless is not None and expect is None:
+        raise UsageError("unless goes with expect: since which entry is it to hold?")
 
 
 def _check_same_origin(found: str, asked: str | None) -> None:

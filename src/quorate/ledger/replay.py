@@ -11,6 +11,7 @@ be computed again is not called verified.
 from __future__ import annotations
 
 import hashlib
+from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -24,6 +25,7 @@ from quorate.ledger.entries import Entry
 GROUP = "quorate.replay"
 
 _DIGEST_BYTES: Final = 32
+_NO_PANEL: Final = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,7 @@ class ReplayContext:
         self._kinds: list[str] = []
         self._known_kinds: dict[str, str] = {}
         self._hashes = bytearray()
+        self._named: array[int] = array("q")
 
     def declare_panel(self, digest: str, declaration: dict[str, Any]) -> None:
         """Remember that the panel with that digest was sealed."""
@@ -121,7 +124,16 @@ class ReplayContext:
         if self._pinned is not None and digest not in self._pinned:
             raise VerificationError(f"panel {digest} is not one the policy names", rule="panel")
         sealed = self.panels.get(digest)
-        return None if sealed is None else sealed.declaration
+        if sealed is None:
+            return None
+        self._named.extend([_NO_PANEL] * (self.seq + 1 - len(self._named)))
+        self._named[self.seq] = sealed.seq
+        return sealed.declaration
+
+    def panel_of(self, seq: int) -> SealedPanel | None:
+        """The panel under which an earlier entry decided; ``None`` where it names none."""
+        named = self._named[seq] if 0 <= seq < len(self._named) else _NO_PANEL
+        return next((one for one in self.panels.values() if one.seq == named), None)
 
     def note_unbound(self) -> None:
         """Count a verdict that names no panel: only its own word stands for its roster.

@@ -37,6 +37,13 @@ SESSIONS: Final = 1024
 SESSION_SECONDS: Final = 600.0
 """How long a session may lie idle before it is forgotten."""
 
+CONNECTIONS: Final = 1024
+"""Most connections open at once, and never more than half of the files that may be open."""
+
+HEADER_SECONDS: Final = 10.0
+"""How long a connection may take from its opening, or from the first byte of a further request,
+until the head of the request is whole."""
+
 KEEP_SECONDS: Final = 75
 """How long a connection may lie idle: longer than clients keep theirs, so that no request meets
 one that is just being closed."""
@@ -46,6 +53,12 @@ STOP_SECONDS: Final = 10
 
 DEPTH: Final = limits.MAX_DEPTH
 """Deepest nesting of a call's arguments."""
+
+NODES: Final = 50_000
+"""Most values and members in a call's arguments."""
+
+CODE_CHARACTERS: Final = 128 << 10
+"""Most characters of answers that are read as programs, in one call."""
 
 MAX_TOKENS: Final = 1000
 """Most tokens in one file."""
@@ -58,6 +71,19 @@ MAX_TOKEN_DAYS: Final = 366
 
 MAX_TARGETS: Final = 64
 """Most callables registered as targets of a scan."""
+
+
+def too_many(value: object, most: int) -> bool:
+    """Whether arrays and objects hold more than ``most`` values in all; never recurses."""
+    left, found = [value], 0
+    while left and found <= most:
+        item = left.pop()
+        if isinstance(item, Mapping):
+            item = tuple(item.values())
+        if isinstance(item, list | tuple):
+            found += len(item)
+            left += item
+    return found > most
 
 
 def too_deep(value: object, most: int) -> bool:

@@ -42,6 +42,9 @@ class Gate:
         params = ctx.params
         if bounds.too_deep(params, bounds.DEPTH):
             raise MCPError(INVALID_PARAMS, f"the parameters are nested deeper than {bounds.DEPTH}")
+        # They are read in the loop that all calls share.
+        if bounds.too_many(params, bounds.NODES):
+            raise MCPError(INVALID_PARAMS, f"the parameters hold more than {bounds.NODES} values")
         if ctx.method == "tools/call":
             self._check_call(params)
         scope = scope_needed(ctx.method, params)

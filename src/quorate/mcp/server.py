@@ -29,6 +29,7 @@ _INSTRUCTIONS: Final = (
     "Decisions that need a quorum, each one sealed in a receipt that anyone can verify offline. "
     'A refusal (status "refused", consensus false) is no decision: do not act on it.'
 )
+_MOST_LISTED: Final = 1000
 _MOST_MISFITS: Final = 8
 _TITLES: Final = {
     "bft_quorum": "Quorum arithmetic",
@@ -128,6 +129,8 @@ class _Server(MCPServer[Any]):  # type: ignore[misc, unused-ignore]
 
 
 def _misfits(error: ValidationError) -> str:
+    if error.error_count() > _MOST_LISTED:
+        return f"the arguments have {error.error_count()} mistakes; see the tool's schema"
     found = error.errors(include_url=False, include_context=False, include_input=False)
     told = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in found[:_MOST_MISFITS]]
     more = len(found) - len(told)

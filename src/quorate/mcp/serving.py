@@ -19,6 +19,7 @@ from mcp.server.transport_security import TransportSecuritySettings
 
 from quorate.core.errors import OperationalError
 from quorate.mcp import bounds
+from quorate.mcp.connections import Connection
 from quorate.mcp.http_bounds import Bounds
 from quorate.mcp.server import build_server
 from quorate.mcp.settings import HttpSettings, Settings
@@ -94,6 +95,7 @@ def serve_built(
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                http=Connection,
                 ssl_certfile=http.tls_cert,
                 ssl_keyfile=http.tls_key,
                 timeout_keep_alive=bounds.KEEP_SECONDS,

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
+import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -17,7 +18,24 @@ from quorate.core.threads import threads
 
 T = TypeVar("T")
 
+_given_up = threading.local()
+
 _log = logging.getLogger(__name__)
+
+
+class GivenUpError(Exception):
+    """Nobody waits for the answer of this call any more, so it stops."""
+
+
+def check_wanted() -> None:
+    """Stop work that a worker does for nobody: long work asks this between its steps.
+
+    Raises:
+        GivenUpError: the call took too long, or its client has gone.
+    """
+    event: threading.Event | None = getattr(_given_up, "event", None)
+    if event is not None and event.is_set():
+        raise GivenUpError
 
 
 class Workers:
@@ -31,8 +49,8 @@ class Workers:
     async def run(self, function: Callable[[], T]) -> T:
         """Call ``function`` in a thread, when one is free.
 
-        A call that is given up goes on in its thread and counts until it ends: it cannot be
-        stopped, but it cannot be repeated without bound either.
+        A call that is given up goes on in its thread until it next asks :func:`check_wanted`,
+        and counts until it ends: it cannot be repeated without bound.
 
         Raises:
             ToolError: it was refused, could not be done, or took too long; the words are for
@@ -60,6 +78,7 @@ class Workers:
     async def _threaded(self, function: Callable[[], T]) -> T:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[tuple[Any, BaseException | None]] = loop.create_future()
+        unwanted = threading.Event()
 
         def settle(value: Any, error: BaseException | None) -> None:
             self._free.release()
@@ -68,17 +87,24 @@ class Workers:
 
         def work() -> None:
             value, error = None, None
+            _given_up.event = unwanted
             try:
+                check_wanted()
                 value = function()
             # Whatever it was, it belongs to the call, and nothing may escape into the thread.
             except BaseException as raised:  # noqa: BLE001
                 error = raised
+            finally:
+                _given_up.event = None
             # The loop may be gone by then; nobody waits for it any more.
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(settle, value, error)
 
         threads.submit(work)
-        value, error = await future
+        try:
+            value, error = await future
+        finally:
+            unwanted.set()
         if error is not None:
             raise error
         return value  # type: ignore[no-any-return]

@@ -11,6 +11,7 @@ from quorate.cli.council import words
 from quorate.cli.council.file import CouncilFile
 from quorate.cli.council.seat import (
     FILE,
+    Digest,
     File,
     Id,
     KeyFile,
@@ -22,22 +23,25 @@ from quorate.cli.council.seat import (
     the_key,
     the_proposal,
     the_voter,
+    time_of,
 )
 from quorate.cli.council.times import duration
 from quorate.cli.shown import AsJson, print_json, say
 from quorate.core import limits
 from quorate.core.canonical import parse
 from quorate.core.errors import UsageError
-from quorate.core.text import printable
 from quorate.council import (
     ConsensusProtocol,
     ProposalAction,
+    ProposalStatus,
     VoteValue,
+    electorate_evidence,
     sign_cancellation,
+    sign_proposal,
     sign_vote,
 )
+from quorate.council.telling import quoted
 from quorate.hub.panel_checks import near
-from quorate.ledger.appending import system_clock
 from quorate.ledger.files import read_text
 
 Voter = Annotated[
@@ -79,49 +83,52 @@ def propose(
         ),
     ] = None,
     *,
-    key: Annotated[
+    drop_key: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="VOTER",
+            help="With --voters-from: a voter that stays and loses its key; repeat it for more.",
+            show_default=False,
+        ),
+    ] = None,
+    once: Annotated[
         str | None,
         typer.Option(
-            metavar="TEXT",
+            metavar="NAME",
             help="A name of yours for this proposal: repeated under it, it is not proposed twice.",
             show_default=False,
         ),
     ] = None,
+    key: KeyFile = None,
     file: File = FILE,
     as_json: AsJson = False,
 ) -> None:
-    """Put an action to the vote."""
+    """Put an action to the vote; signed where a key is registered for the proposer."""
     seconds = None if expires is None else duration(expires, "--expires")
     kept = _evidence(evidence)
-    if key is not None and Path(key).is_file():
-        raise UsageError(
-            f"--key is {key!r}, a file; of propose it is any text that tells a repeated proposal "
-            "from a new one, for proposals are not signed"
-        )
     with seated(file) as protocol:
         before = {proposal.id for proposal in protocol.list_proposals()}
         name = the_action(protocol, action)
         the_voter(protocol.voter_ids, voter)
+        signer = the_key(key, voter, protocol.electorate.keys)
         if (voters_from is not None) != (name == ProposalAction.CHANGE_ELECTORATE):
             raise UsageError(
                 "change_electorate, and nothing else, takes --voters-from FILE: a council file "
                 "with the new voters"
             )
-        if voters_from is None:
-            id_ = protocol.propose(voter, name, target, kept, seconds, key=key)
-        else:
+        if drop_key and voters_from is None:
+            raise UsageError("--drop-key goes with --voters-from FILE")
+        if voters_from is not None:
             if target is not None or evidence is not None:
                 raise UsageError("--voters-from stands in for --target and --evidence; leave them")
             new = CouncilFile(voters_from).electorate
-            id_ = protocol.propose_electorate(
-                voter,
-                new.voters,
-                dict(new.weights),
-                keys=dict(new.keys),
-                expiry_seconds=seconds,
-                key=key,
+            kept = electorate_evidence(
+                new.voters, dict(new.weights), keys=dict(new.keys), drop_keys=drop_key or ()
             )
-        what = "proposed before, under this key" if id_ in before else "proposed"
+        put = (voter, name, target, kept, seconds)
+        signature = None if signer is None else sign_proposal(signer, protocol.request(*put))
+        id_ = protocol.propose(*put, key=once, signature=signature)
+        what = "proposed before, under this name" if id_ in before else "proposed"
         _show(protocol, id_, what, flag=flag_of(file), as_json=as_json)
 
 
@@ -138,6 +145,7 @@ def vote(
     voter: Voter,
     key: KeyFile = None,
     reason: Reason = None,
+    digest: Digest = None,
     file: File = FILE,
     as_json: AsJson = False,
 ) -> None:
@@ -153,10 +161,8 @@ def vote(
         signature = (
             None if signer is None else sign_vote(signer, proposal, value, reason, voter_id=voter)
         )
-        protocol.vote(id_, voter, value, reason, signature=signature)
-        _show(
-            protocol, id_, f"{printable(voter)} says {value}", flag=flag_of(file), as_json=as_json
-        )
+        protocol.vote(id_, voter, value, reason, signature=signature, digest=digest)
+        _show(protocol, id_, f"{quoted(voter)} says {value}", flag=flag_of(file), as_json=as_json)
 
 
 def cancel(
@@ -164,10 +170,14 @@ def cancel(
     voter: Voter,
     key: KeyFile = None,
     reason: Reason = None,
+    digest: Digest = None,
     file: File = FILE,
     as_json: AsJson = False,
 ) -> None:
-    """Call a proposal off: its proposer before any vote, else as many as pass a critical one."""
+    """Call a proposal off: its proposer before any vote, else as many as pass a critical one.
+
+    What is approved can be called off by as many until it is begun.
+    """
     with seated(file) as protocol:
         proposal = the_proposal(protocol, id_)
         the_voter(proposal.electorate.voters, voter)
@@ -175,22 +185,26 @@ def cancel(
         signature = (
             None if signer is None else sign_cancellation(signer, proposal, reason, voter_id=voter)
         )
-        done = protocol.cancel(id_, voter, reason, signature=signature)
+        done = protocol.cancel(id_, voter, reason, signature=signature, digest=digest)
         calls = len(protocol.get_proposal(id_).cancellations)
         needed = proposal.electorate.quorum.size
         what = (
-            "cancelled" if done else f"call {calls} to cancel it is kept, {needed} heads it takes"
+            "cancelled"
+            if done
+            else f"{calls} of the {needed} voters that it takes call it off; it goes on until then"
         )
         _show(protocol, id_, what, flag=flag_of(file), as_json=as_json)
 
 
 def _show(protocol: ConsensusProtocol, id_: str, what: str, *, flag: str, as_json: bool) -> None:
-    proposal, now = protocol.get_proposal(id_), system_clock()
+    proposal, now = protocol.get_proposal(id_), time_of(protocol)
     if as_json:
         print_json(words.told(proposal, now, flag))
         return
     say(f"{words.heading(proposal)}: {what}")
-    for line in words.last_lines(proposal, now, flag):
+    is_open = proposal.status is ProposalStatus.OPEN
+    told = words.open_lines(proposal, now, flag)[1:] if is_open else ()
+    for line in told or words.last_lines(proposal, now, flag):
         say(f"  {line}")
 
 

@@ -7,10 +7,9 @@ from typing import Annotated, Final
 import typer
 
 from quorate.cli.council import words
-from quorate.cli.council.seat import FILE, File, Id, flag_of, seated, the_proposal
+from quorate.cli.council.seat import FILE, File, Id, flag_of, seated, the_proposal, time_of
 from quorate.cli.shown import AsJson, print_json, say
 from quorate.council import ConsensusProtocol, Decision, TallyResult
-from quorate.ledger.appending import system_clock
 
 REFUSED: Final = 3
 """Exit code of what is refused under ``--strict``."""
@@ -37,14 +36,16 @@ def close(id_: Id, strict: Strict = False, file: File = FILE, as_json: AsJson = 
 def _show(
     protocol: ConsensusProtocol, result: TallyResult, *, flag: str, strict: bool, as_json: bool
 ) -> None:
-    proposal, now = protocol.get_proposal(result.proposal_id), system_clock()
+    proposal, now = protocol.get_proposal(result.proposal_id), time_of(protocol)
     if as_json:
         print_json(words.told(proposal, now, flag))
     else:
         say(result.describe())
+        last = words.last_lines(proposal, now, flag)[-1:]
         if result.decision is Decision.PENDING:
             say("nothing is sealed yet")
-        for line in words.last_lines(proposal, now, flag)[-1:]:
+            last = words.open_lines(proposal, now, flag)[1:]
+        for line in last:
             say(line)
     if strict and not result.approved:
         raise typer.Exit(REFUSED)

@@ -77,6 +77,7 @@ def _executor(table: ExecutorTable, folder: Path) -> Executor:
             cwd=_cwd(table, folder),
             env=table.env,
             pass_env=table.pass_env,
+            failed_exits=table.failed_exits,
         )
     if isinstance(table, WebhookTable):
         return WebhookExecutor(

@@ -63,7 +63,7 @@ from quorate.council import ConsensusConfig, Electorate, ProposalAction
 from quorate.council.executors import DeclaredExecutor
 from quorate.council.notify import CommandHook, WebhookHook
 from quorate.council.rules.electorate import check_blocking, weights_of
-from quorate.council.rules.values import actions_of, find_action
+from quorate.council.rules.values import WELL_KNOWN, actions_of, find_action, normal_name
 from quorate.hub.panel_checks import Problem, near
 from quorate.hub.panel_words import PanelError, not_toml, told
 from quorate.hub.table_values import Table
@@ -238,13 +238,17 @@ def _config(rules: RulesTable) -> ConsensusConfig:
         rules.default_expiry,
         rules.allow_vote_change,
         rules.max_active_proposals,
+        execute_within_seconds=rules.execute_within,
+        clock_tolerance_seconds=rules.clock_tolerance,
+        only_voters_execute=rules.only_voters_execute,
     )
 
 
 def _of_rules(error: UsageError) -> Problem:
     """The problem of the key that the message begins with."""
     name, _, rest = str(error).partition(" ")
-    return Problem(("rules", name), rest)
+    # The file gives times in words, and so without their unit in the name.
+    return Problem(("rules", name.removesuffix("_seconds")), rest)
 
 
 def _actions(actions: Mapping[str, bool]) -> Iterator[Problem]:
@@ -252,6 +256,12 @@ def _actions(actions: Mapping[str, bool]) -> Iterator[Problem]:
     sound: dict[str, bool] = {}
     for name, critical in actions.items():
         try:
+            known = normal_name(name)
+            if known in WELL_KNOWN:
+                kind = "critical" if WELL_KNOWN[known] else "routine"
+                message = f"{known!r} is well known, and {kind} in every council; take it out"
+                yield Problem(("actions", name), message)
+                continue
             actions_of({**sound, name: critical})
         except UsageError as error:
             yield Problem(("actions", name), str(error))

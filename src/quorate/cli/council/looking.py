@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -19,28 +19,35 @@ from quorate.cli.council.seat import (
     File,
     Id,
     Log,
-    flag_of,
-    looking,
-    own_key,
+    Look,
     the_proposal,
     the_voter,
+    time_of,
 )
 from quorate.cli.council.times import moment, relative
 from quorate.cli.shown import AsJson, note, out, print_json, say, writing
 from quorate.cli.where import Keys
 from quorate.core import limits
+from quorate.core.canonical import digest
 from quorate.core.errors import UsageError
 from quorate.core.text import counted, printable
 from quorate.council import AuditEntry, ConsensusProtocol, Proposal, ProposalStatus, Vote
+from quorate.council.events import KIND
 from quorate.council.insight import Study
+from quorate.council.rules.tally import is_expired
 from quorate.council.study import has_libraries
+from quorate.council.telling import quoted
 from quorate.hub.panel_checks import near
-from quorate.ledger import read_verifier
 from quorate.ledger.appending import system_clock
 from quorate.ledger.files import read_text
 from quorate.ledger.receipts import timestamp
 
 _LATEST: Final = 10
+_MICROSECONDS: Final = 1_000_000
+_TAIL: Final = (
+    "the end is not proven: give a checkpoint that was kept elsewhere with --checkpoint, or what "
+    "was cut off goes unseen"
+)
 _NO_PROBABILITIES: Final = (
     "they are found by NetworkX and SciPy, and one of them is not installed; run: pip install "
     '"quorate[insight]"'
@@ -58,6 +65,7 @@ def list_(
     every: Annotated[
         bool, typer.Option("--all", "-a", help="All that are done too, not the latest ten.")
     ] = False,
+    key: Keys = None,
     file: File = FILE,
     log: Log = None,
     id_: CouncilId = None,
@@ -68,89 +76,131 @@ def list_(
     if status is not None and status not in known:
         hint = near(status.lower(), known)
         raise UsageError(f"the status is {status!r}; give one of {', '.join(known)}{hint}")
-    with looking(file, log, id_) as protocol:
-        found = protocol.list_proposals(status)
-        name, now = protocol.council_id, system_clock()
-        flag = "" if log is not None else flag_of(file)
+    look = Look.of(file, log, id_, key)
+    with look.seat() as protocol:
+        now = time_of(protocol)
+        found = [p for p in protocol.list_proposals() if status in (None, _status(p, now))]
         if as_json:
-            shown = [words.told(proposal, now, flag) for proposal in found]
-            print_json({"council": name, "now": timestamp(now), "proposals": shown})
+            print_json({**state_of(protocol, look, now), "proposals": _all_told(found, now, look)})
             return
         head = f"{head_of(protocol)}, at {moment(now, now)}"
+    shown = lines(found, now, None if every else _LATEST, look, status)
     with writing():
-        for line in (Text(head, "bold"), *lines(found, now, None if every else _LATEST, flag)):
+        for line in (Text(head, "bold"), *shown):
             out().print(line, soft_wrap=True)
+
+
+def _status(proposal: Proposal, now: int) -> str:
+    """Its status, but expired as soon as its time is up, sealed or not."""
+    if proposal.status is ProposalStatus.OPEN and is_expired(proposal, now):
+        return ProposalStatus.EXPIRED.value
+    return proposal.status.value
+
+
+def state_of(protocol: ConsensusProtocol, look: Look, now: int) -> dict[str, Any]:
+    """Which council it is, as JSON, with what whoever trusts it pins."""
+    return {
+        "council": protocol.council_id,
+        "genesis": _genesis(protocol),
+        "electorate": protocol.electorate.digest,
+        "now": timestamp(now),
+        "clock_ahead_seconds": max(now - system_clock(), 0) / _MICROSECONDS,
+        "signatures": look.signatures,
+    }
+
+
+def _genesis(protocol: ConsensusProtocol) -> str:
+    """Digest of the opening event, which no other council has."""
+    events = protocol.ledger.find(trace_id=protocol.council_id, kind=KIND)
+    return digest(next(iter(events)).payload)
+
+
+def _all_told(found: Iterable[Proposal], now: int, look: Look) -> list[dict[str, Any]]:
+    return [words.told(proposal, now, look.flag, look.unchecked) for proposal in found]
 
 
 def head_of(protocol: ConsensusProtocol) -> str:
     """The council in one line."""
     voters = counted(protocol.voter_count, "voter")
     return (
-        f"{printable(protocol.council_id)}: {voters}, up to {protocol.max_byzantine_faults} may "
+        f"{quoted(protocol.council_id)}: {voters}, up to {protocol.max_byzantine_faults} may "
         f"lie, critical takes {counted(protocol.bft_quorum, 'approval')}"
     )
 
 
-def lines(found: list[Proposal], now: int, most: int | None, flag: str = "") -> list[Text]:
-    """Proposals as styled lines: all that ask for something, then the latest of the rest."""
+def lines(
+    found: list[Proposal], now: int, most: int | None, look: Look, status: str | None = None
+) -> list[Text]:
+    """Proposals as styled lines: all that ask for something, then the latest of the rest.
+
+    First comes what waits to be done, then what time is up first.
+    """
     asking = [p for p in found if words.next_step(p, now) is not None]
     quiet = [p for p in found if words.next_step(p, now) is None]
     told = []
-    for proposal in asking:
-        is_open = proposal.status is ProposalStatus.OPEN
-        head, *rest = (
-            words.open_lines(proposal, now, flag)
-            if is_open
-            else [words.done_line(proposal), *words.last_lines(proposal, now, flag)]
-        )
+    for proposal in sorted(asking, key=words.urgency):
+        head, *rest = _lines_of(proposal, now, look)
         told.append(Text(head, "bold red" if proposal.is_critical else "bold"))
         told += [Text(f"    {line}", _STYLES.get(line.split(" ")[0], "")) for line in rest]
-    if not asking:
+    if not asking and status is None:
         told.append(Text("nothing is open, and nothing waits to be executed", "green"))
+    elif not found:
+        told.append(Text(f"no proposal is {status}"))
     latest = quiet if most is None else quiet[-most:]
-    told += [Text(words.done_line(proposal), "dim") for proposal in latest]
+    told += [Text(words.done_line(proposal, now), "dim") for proposal in latest]
     if len(latest) < len(quiet):
         told.append(Text(f"{len(quiet) - len(latest)} earlier, see --all", "dim"))
     return told
 
 
+def _lines_of(proposal: Proposal, now: int, look: Look) -> list[str]:
+    if proposal.status is ProposalStatus.OPEN:
+        return words.open_lines(proposal, now, look.flag)
+    last = words.last_lines(proposal, now, look.flag, look.unchecked)
+    return [words.done_line(proposal, now), *last]
+
+
 def show(
     proposal_id: Id,
+    key: Keys = None,
     file: File = FILE,
     log: Log = None,
     id_: CouncilId = None,
     as_json: AsJson = False,
 ) -> None:
     """Show one proposal whole: evidence, votes with their reasons, and what comes next."""
-    with looking(file, log, id_) as protocol:
-        proposal, now = the_proposal(protocol, proposal_id), system_clock()
-        flag = "" if log is not None else flag_of(file)
+    look = Look.of(file, log, id_, key)
+    with look.seat() as protocol:
+        proposal, now = the_proposal(protocol, proposal_id), time_of(protocol)
         sealed = proposal.result is not None and proposal.state.value != "cancelled"
         decided = protocol.certificate(proposal.id) if sealed else None
-        executor = None if proposal.token is None else _executor(protocol, proposal.id)
+    executor = None if proposal.begun is None else proposal.begun.executor
     if as_json:
         print_json(
             {
-                **words.told(proposal, now, flag),
+                **words.told(proposal, now, look.flag, look.unchecked),
+                "signatures": look.signatures,
                 "evidence": proposal.evidence,
-                "digest": proposal.digest,
                 "votes": [_vote(vote) for vote in proposal.votes.values()],
                 "cancel_calls": sorted(proposal.cancellations),
                 "executor": executor,
-                "outcome": None if proposal.outcome is None else dict(proposal.outcome),
+                "outcome": words.outcome_of(proposal),
                 "certificate_seq": None if decided is None else decided.seq,
             }
         )
         return
-    is_open = proposal.status is ProposalStatus.OPEN
-    for line in words.open_lines(proposal, now, flag) if is_open else [words.done_line(proposal)]:
+    for line in _lines_of(proposal, now, look):
         say(line)
-    if not is_open:
-        say(words.last_lines(proposal, now, flag)[-1])
+    if proposal.status is not ProposalStatus.OPEN:
+        signed = "" if proposal.signature else " (unsigned)"
+        say(f"proposed: {_at(proposal.opened_at, now)} by {quoted(proposal.proposer_id)}{signed}")
     if decided is not None and proposal.result is not None:
-        say(f"decided: {proposal.result.describe()} Sealed as entry {decided.seq}.")
+        when = "" if proposal.decided_at is None else f"{_at(proposal.decided_at, now)}. "
+        say(f"decided: {when}{proposal.result.describe()} Sealed as entry {decided.seq}.")
     if executor is not None:
         say(f"executor: {printable(executor)}")
+    for line in words.story_lines(proposal, now):
+        say(line)
     if proposal.outcome:
         say(words.outcome_line(proposal))
     say(f"digest: {proposal.digest}")
@@ -159,15 +209,10 @@ def show(
     for vote in proposal.votes.values():
         why = "" if vote.reason is None else f": {printable(vote.reason)}"
         signed = "signed" if vote.signature else "unsigned"
-        say(f"  {_at(vote.at, now)}  {printable(vote.voter_id)} {vote.value} ({signed}){why}")
+        say(f"  {_at(vote.at, now)}  {quoted(vote.voter_id)} {vote.value} ({signed}){why}")
     for call in proposal.cancellations.values():
-        say(f"  {_at(call.at, now)}  {printable(call.voter_id)} calls it off")
-
-
-def _executor(protocol: ConsensusProtocol, id_: str) -> str | None:
-    """What began the execution, as it was sealed; ``None`` where it was marked by hand."""
-    begun = (e for e in protocol.audit_log if e.event == "intent" and e.proposal_id == id_)
-    return next((str(entry.details["executor"]) for entry in begun), None)
+        why = "" if call.reason is None else f": {printable(call.reason)}"
+        say(f"  {_at(call.at, now)}  {quoted(call.voter_id)} calls it off{why}")
 
 
 def _vote(vote: Vote) -> dict[str, Any]:
@@ -200,30 +245,35 @@ def history(
     as_json: AsJson = False,
 ) -> None:
     """Show every event in order, or the votes of one voter."""
-    if not check and (checkpoint is not None or key):
-        raise UsageError("--checkpoint and --key go with --verify")
+    if not check and checkpoint is not None:
+        raise UsageError("--checkpoint goes with --verify")
     pinned = None
     if checkpoint is not None:
         pinned = read_text(checkpoint, "checkpoint", limits.MAX_PANEL_BYTES)
-    trust = [read_verifier(text) for text in key] if key else []
-    if check and not trust and log is None:
-        trust = own_key(file)
-    with looking(file, log, id_, trust) as protocol:
+    look = Look.of(file, log, id_, key)
+    if check and not look.trust:
+        raise UsageError(
+            "there is no key to verify with; give the ledger's public key, its text or its file, "
+            "with --key PUB"
+        )
+    with look.seat() as protocol:
         if check:
             protocol.verify_audit_chain(pinned)
         found, told = _events(protocol) if voter is None else _votes(protocol, voter)
     if as_json:
-        print_json({"verified": check, **found})
+        tail = {"tail": "not proven" if pinned is None else "proven"} if check else {}
+        print_json({"verified": check, "signatures": look.signatures, **tail, **found})
         return
     for line in told or ["no votes"]:
         say(line)
     if check:
         say("verified: hash chain, signatures and every event")
+        say(_TAIL if pinned is None else "the end is proven: nothing that the note pins is gone")
 
 
 def _events(protocol: ConsensusProtocol) -> tuple[dict[str, Any], list[str]]:
     """Every event, as JSON and in lines."""
-    entries, now = protocol.audit_log, system_clock()
+    entries, now = protocol.audit_log, time_of(protocol)
     events = [event(entry) for entry in entries]
     told = [event_line(entry, now) for entry in entries]
     return {"council": protocol.council_id, "events": events}, told
@@ -231,7 +281,7 @@ def _events(protocol: ConsensusProtocol) -> tuple[dict[str, Any], list[str]]:
 
 def _votes(protocol: ConsensusProtocol, voter: str) -> tuple[dict[str, Any], list[str]]:
     """The votes that stand of one voter, as JSON and in lines."""
-    votes, now = protocol.get_voter_history(voter), system_clock()
+    votes, now = protocol.get_voter_history(voter), time_of(protocol)
     if not votes:
         # Who has voted may be no voter any more; who is neither was mistyped.
         the_voter(protocol.voter_ids, voter)
@@ -255,21 +305,29 @@ def event(entry: AuditEntry) -> dict[str, Any]:
 
 def event_line(entry: AuditEntry, now: int) -> str:
     """An event in one line."""
-    said = entry.details
-    what = {
-        "proposed": lambda: (
-            " ".join(str(said[name]) for name in ("action", "target") if said[name] is not None)
-            + f", by {said['proposer']}"
-        ),
-        "voted": lambda: f"{said['voter']} {said['value']}",
-        "cancel": lambda: f"{said['voter']} calls it off",
-        "decided": lambda: str(said["verdict"]["decision"]).replace("_", " "),
-        "intent": lambda: f"execution begins: {said['executor']}",
-        "result": lambda: f"execution: {said['outcome']}",
-        "resolved": lambda: f"{said['outcome']}, says {said['by']}",
-    }.get(entry.event, str)()
+    what = _what(entry.event, entry.details)
     about = entry.proposal_id or "council"
     return f"{moment(entry.at, now)}  {about}  {entry.event}  {printable(what)}".rstrip()
+
+
+def _what(event: str, said: Mapping[str, Any]) -> str:
+    """What an event says, in a few words."""
+    by = "" if said.get("by") is None else f"by {quoted(said['by'])}"
+    if event == "proposed":
+        target = "" if said["target"] is None else f" {quoted(said['target'])}"
+        signed = "" if said["signature"] else " (unsigned)"
+        return f"{said['action']}{target}, by {quoted(said['proposer'])}{signed}"
+    if event == "intent":
+        return f"execution begins: {quoted(said['executor'])}" + (by and f", {by}")
+    why = f": {said['reason']}" if said.get("reason") else ""
+    return {
+        "voted": lambda: f"{quoted(said['voter'])} {said['value']}{why}",
+        "cancel": lambda: f"{quoted(said['voter'])} calls it off{why}",
+        "decided": lambda: str(said["verdict"]["decision"]).replace("_", " "),
+        "executed": lambda: by,
+        "result": lambda: f"execution: {said['outcome']}",
+        "resolved": lambda: f"{said['outcome']}, says {quoted(said['by'])}{why}",
+    }.get(event, str)()
 
 
 def blocs(
@@ -279,6 +337,7 @@ def blocs(
     min_shared: Annotated[
         int, typer.Option(min=1, max=limits.MAX_SAFE_INTEGER, help="Fewest votes in common.")
     ] = 3,
+    key: Keys = None,
     file: File = FILE,
     log: Log = None,
     id_: CouncilId = None,
@@ -288,12 +347,14 @@ def blocs(
 
     Agreement alone proves no collusion. The probabilities need quorate[insight].
     """
-    with looking(file, log, id_) as protocol:
+    look = Look.of(file, log, id_, key)
+    with look.seat() as protocol:
         matrix = protocol.voter_agreement_matrix()
         found = protocol.study(threshold, min_shared, probabilities=has_libraries())
     lacks = None if has_libraries() else _NO_PROBABILITIES
     if as_json:
-        print_json({"agreement": matrix, **found.to_dict(), "probabilities_lack": lacks})
+        told = {"agreement": matrix, **found.to_dict(), "probabilities_lack": lacks}
+        print_json({**told, "signatures": look.signatures})
         return
     with writing():
         out().print(_agreement(found), soft_wrap=False)
@@ -345,14 +406,17 @@ def _table(first: str, others: Iterable[str]) -> Table:
 
 
 def render(
+    key: Keys = None,
     file: File = FILE,
     log: Log = None,
     id_: CouncilId = None,
     as_json: AsJson = False,
 ) -> None:
     """Tell of the whole council in words; with --json, in numbers."""
-    with looking(file, log, id_) as protocol:
+    look = Look.of(file, log, id_, key)
+    with look.seat() as protocol:
         if as_json:
-            print_json(protocol.summary())
+            print_json({**protocol.summary(), "signatures": look.signatures})
         else:
             say(protocol.render())
+            say(f"signatures: {look.signatures}")

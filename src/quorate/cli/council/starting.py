@@ -11,8 +11,9 @@ from typing import Annotated, Final
 import typer
 
 from quorate.cli.council.file import CouncilFile
-from quorate.cli.council.seat import FILE, File, compare, flag_of
+from quorate.cli.council.seat import FILE, File, compare, flag_of, refuse_wiped
 from quorate.cli.shown import AsJson, note, print_json, say
+from quorate.cli.where import refuse_empty
 from quorate.core.errors import OperationalError, UsageError
 from quorate.core.identity import Ed25519Signer
 from quorate.core.text import counted
@@ -41,7 +42,10 @@ majority_threshold = "1/2"         # routine: more than this part of the weight 
 supermajority_threshold = "2/3"    # critical: at least this part of all weight approves
 default_expiry = "1h"              # or never; a proposal may say its own
 allow_vote_change = false
-max_active_proposals = 10
+max_active_proposals = 10          # half of them shared out among the voters, one each at least
+execute_within = "7d"              # or never: then an approval that nobody carried out lapses
+clock_tolerance = "5m"             # between the clocks of all machines that act
+only_voters_execute = false        # true: an execution begins in a voter's name, and signed
 
 [actions]                          # beside quarantine, restrict (routine), terminate, escalate,
 # reboot = "routine"               # release and change_electorate (critical)
@@ -82,8 +86,15 @@ def init(
                 f"the voter {id_!r} cannot name a key file; give letters, digits, _, . and -, or "
                 f"write another id into {file} afterwards"
             )
-    if len({id_.casefold() for id_ in voters}) != len(voters):
-        raise UsageError("a voter stands there twice; give each its own id")
+    seen: dict[str, str] = {}
+    for id_ in voters:
+        other = seen.setdefault(id_.casefold(), id_)
+        if voters.count(id_) > 1 or other != id_:
+            raise UsageError(
+                f"the voter {id_!r} stands there twice"
+                + ("" if other == id_ else f", as {other!r} too")
+                + "; give each its own id, which no file system takes for another's"
+            )
     keys = file.parent / "keys"
     private = [keys / "council.key"]
     if not insecure_unsigned:
@@ -106,6 +117,7 @@ def open_(file: File = FILE, as_json: AsJson = False) -> None:
     """Open the council that the file names; what is sealed then, only a vote changes."""
     declared = CouncilFile(file)
     signer = read_signer(declared.signer_path)
+    _refuse_remains(declared)
     with Ledger.open(declared.ledger_url, signer=signer, origin=declared.origin) as ledger:
         before = len(ledger)
         protocol = _opened(declared, ledger)
@@ -123,6 +135,19 @@ def open_(file: File = FILE, as_json: AsJson = False) -> None:
     for caution in summary["cautions"]:
         note(caution)
     say(f"next: quorate council propose ACTION --target T --as VOTER{flag_of(file)}")
+
+
+def _refuse_remains(declared: CouncilFile) -> None:
+    """Begin no new record where the remains of one may lie.
+
+    Raises:
+        StoreError: the ledger's file is there, and empty.
+        VerificationError: it holds no entries.
+    """
+    if declared.ledger_path.exists():
+        refuse_empty(declared.ledger_url)
+        with Ledger.open(declared.ledger_url) as ledger:
+            refuse_wiped(ledger, declared.ledger_path, flag_of(declared.path))
 
 
 def _opened(declared: CouncilFile, ledger: Ledger) -> ConsensusProtocol:

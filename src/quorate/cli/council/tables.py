@@ -14,8 +14,10 @@ from pydantic import ValidationError as _Invalid
 
 from quorate.cli.council.times import duration
 from quorate.core import limits
+from quorate.core.errors import UsageError
 from quorate.core.exact import as_text, exact, from_text
 from quorate.council import bounds
+from quorate.council.executors.process import MOST_EXIT
 from quorate.council.notify import EVENTS, LONGEST_SECONDS
 from quorate.hub.table_values import (
     Command,
@@ -41,7 +43,11 @@ def _share(value: object) -> Fraction:
 def _duration(value: object) -> Fraction:
     if not isinstance(value, str):
         raise ValueError('a duration is a text such as "10m", "1h30m" or "never"')  # noqa: TRY004 - pydantic reads only this one
-    return duration(value, "it")
+    try:
+        return duration(value, "it")
+    except UsageError as error:
+        # Where it is told, the value stands before it.
+        raise ValueError(str(error).removeprefix(f"it is {value!r}; ")) from error
 
 
 def _no_secrets(env: dict[str, str]) -> dict[str, str]:
@@ -79,6 +85,7 @@ _Duration = Annotated[
         }
     ),
 ]
+_Exit = Annotated[int, Field(ge=1, le=MOST_EXIT)]
 _Env = Annotated[dict[EnvName, str], AfterValidator(_no_secrets)]
 
 
@@ -108,6 +115,19 @@ class RulesTable(Table):
     allow_vote_change: bool = Field(default=False, description="before the decision")
     max_active_proposals: int = Field(
         10, ge=1, le=bounds.MAX_ACTIVE, description="open at the same time"
+    )
+    execute_within: _Duration = Field(
+        Fraction(7 * 86_400),
+        description="how long an approval holds, such as 2d or never",
+        json_schema_extra={"default": "7d"},
+    )
+    clock_tolerance: _Duration = Field(
+        Fraction(300),
+        description="how far clocks may differ, such as 5m",
+        json_schema_extra={"default": "5m"},
+    )
+    only_voters_execute: bool = Field(
+        default=False, description="in their own names, and signed where they have keys"
     )
 
 
@@ -173,6 +193,9 @@ class CommandTable(ExecutorTable):
     cwd: Folder | None = _CWD
     env: _Env = _SET
     pass_env: list[EnvName] = _PASSED
+    failed_exits: list[_Exit] = Field(
+        default=[], description="exit statuses by which it says that nothing was done"
+    )
 
 
 class WebhookTable(ExecutorTable):

@@ -26,34 +26,51 @@ _MICROSECONDS: Final = 1_000_000
 # A step up is taken late: "90 min" says more than "1 h".
 _STEPS: Final = ((120, 1, "s"), (7200, 60, "min"), (172_800, 3600, "h"))
 _DAY: Final = 86_400
+_LEAST: Final = Fraction(1, 1000)
 
 
-def duration(text: str, name: str) -> Fraction:
+def duration(
+    text: str, name: str, least: Fraction = Fraction(0), most: Fraction | None = None
+) -> Fraction:
     """Read a duration such as ``10m``, ``1h30m``, ``2d`` or ``never`` (0), in seconds.
 
     Args:
         text: whole numbers with d, h, m, s or ms, the larger first.
         name: of the value, for the error.
+        least: shortest, in seconds.
+        most: longest, in seconds; ``None``: ``bounds.MAX_EXPIRY_SECONDS``, or ``never``.
 
     Raises:
-        UsageError: anything else; zero, or more than ``bounds.MAX_EXPIRY_SECONDS``.
+        UsageError: anything else; zero, or out of that range.
     """
-    if text == "never":
+    if text == "never" and most is None:
         return Fraction(0)
     found = _DURATION.fullmatch(text)
     if not text or found is None:
         raise UsageError(
             f"{name} is {text!r}; give a duration such as 90s, 10m, 1h30m or 2d (units d, h, m, "
-            "s and ms, the larger first, without spaces), or never"
+            "s and ms, the larger first, without spaces)" + (", or never" if most is None else "")
         )
     seconds = sum(
         (int(count) * _UNITS[unit] for unit, count in found.groupdict().items() if count),
         Fraction(0),
     )
-    if not 0 < seconds <= MAX_EXPIRY_SECONDS:
-        most = MAX_EXPIRY_SECONDS // _DAY
-        raise UsageError(f"{name} is {text!r}; give more than 0 and at most {most}d, or never")
+    longest = MAX_EXPIRY_SECONDS if most is None else most
+    if not max(least, _LEAST) <= seconds <= longest:
+        days = MAX_EXPIRY_SECONDS // _DAY
+        asked = (
+            f"more than 0 and at most {days}d, or never"
+            if most is None
+            else f"{_told(least)} to {_told(most)}"
+        )
+        raise UsageError(f"{name} is {text!r}; give {asked}")
     return seconds
+
+
+def _told(seconds: Fraction) -> str:
+    """A duration as it may be given, in its largest unit."""
+    unit = next(name for name, size in _UNITS.items() if seconds % size == 0)
+    return f"{seconds // _UNITS[unit]}{unit}"
 
 
 def moment(at: int, now: int) -> str:

@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from fractions import Fraction
 from typing import Annotated, Any, Final
 
 import typer
@@ -17,10 +17,11 @@ from rich.text import Text
 
 from quorate.cli.council import words
 from quorate.cli.council.file import CouncilFile
-from quorate.cli.council.looking import event, event_line, head_of, lines
-from quorate.cli.council.seat import FILE, CouncilId, File, Log, flag_of, looking, seated_by
+from quorate.cli.council.looking import event, event_line, head_of, lines, state_of
+from quorate.cli.council.seat import FILE, CouncilId, File, Log, Look, seated_by, time_of
 from quorate.cli.council.times import duration, moment
 from quorate.cli.shown import AsJson, note, out, put, visible, writing
+from quorate.cli.where import Keys
 from quorate.core.errors import OperationalError, UsageError
 from quorate.council import AuditEntry, ConsensusProtocol
 from quorate.council.events import KIND
@@ -38,8 +39,8 @@ from quorate.ledger.appending import system_clock
 from quorate.ledger.receipts import timestamp
 
 _LATEST: Final = 5
-_SHORTEST: Final = 0.1
-_LONGEST: Final = 3600
+_SHORTEST: Final = Fraction(1, 10)
+_LONGEST: Final = Fraction(3600)
 _UNAVAILABLE: Final = 5
 
 
@@ -81,6 +82,7 @@ def watch(
     look: Annotated[
         bool, typer.Option("--look", help="Only look: settle nothing, and tell no hook.")
     ] = False,
+    key: Keys = None,
     file: File = FILE,
     log: Log = None,
     id_: CouncilId = None,
@@ -91,28 +93,25 @@ def watch(
     With the ledger's key at hand, decisions that time has made are sealed, and the hooks of
     the file are told; without it, with --look or with --ledger, it only looks.
     """
-    pause = float(duration(every, "--every"))
-    if not _SHORTEST <= pause <= _LONGEST:
-        raise UsageError(f"--every is {every!r}; give 100ms to 1h")
-    flag = "" if log is not None else flag_of(file)
-    with _seated(file, log, id_, look=look) as (protocol, keeper):
+    pause = float(duration(every, "--every", _SHORTEST, _LONGEST))
+    where = Look.of(file, log, id_, key)
+    with _seated(where, look=look) as (protocol, keeper):
+        time_of(protocol)
         if as_json:
-            failed = _json(protocol, keeper, pause, flag, once=once)
+            failed = _json(protocol, keeper, pause, where, once=once)
         elif out().is_terminal and not once:
-            failed = _redraw(protocol, keeper, pause, flag)
+            failed = _redraw(protocol, keeper, pause, where)
         else:
-            failed = _lines(protocol, keeper, pause, flag, once=once)
+            failed = _lines(protocol, keeper, pause, where, once=once)
     if failed:
         raise typer.Exit(_UNAVAILABLE)
 
 
 @contextmanager
-def _seated(
-    file: Path, log: str | None, id_: str | None, *, look: bool
-) -> Iterator[tuple[ConsensusProtocol, _Keeper]]:
+def _seated(where: Look, *, look: bool) -> Iterator[tuple[ConsensusProtocol, _Keeper]]:
     """A seat that can settle and tell, if the ledger's key is at hand and it is asked for."""
-    if not look and log is None and id_ is None:
-        declared = CouncilFile(file)
+    if not look and where.log is None and where.id_ is None:
+        declared = CouncilFile(where.file)
         try:
             read_signer(declared.signer_path)
         except (UsageError, OperationalError) as error:
@@ -124,38 +123,56 @@ def _seated(
             with seated_by(declared) as protocol:
                 yield protocol, _Keeper(protocol, declared.hooks, declared.starts)
             return
-    with looking(file, log, id_) as protocol:
+    with where.seat() as protocol:
         yield protocol, _Keeper()
 
 
-def _redraw(protocol: ConsensusProtocol, keeper: _Keeper, pause: float, flag: str) -> bool:
+def _redraw(protocol: ConsensusProtocol, keeper: _Keeper, pause: float, where: Look) -> bool:
     from rich.live import Live
 
     told: deque[Text] = deque(maxlen=_LATEST)
-    with Live(console=out(), auto_refresh=False, screen=False) as live:
+    console = out()
+    with Live(console=console, auto_refresh=False, screen=False) as live:
         while True:
             found = keeper.keep()
             told.extend(Text(visible(_notice_line(notice, system_clock()))) for notice in found)
-            live.update(Group(*_state(protocol, flag), *told), refresh=True)
+            shown = _fitting(_state(protocol, where), told, console.width, console.height)
+            live.update(Group(*shown), refresh=True)
             time.sleep(pause)
 
 
+def _fitting(state: Sequence[Text], told: Iterable[Text], width: int, height: int) -> list[Text]:
+    """As many lines as a screen holds; the last says how many it does not."""
+    shown = [*state, *told]
+    rows = [max(1, -(-line.cell_len // max(width, 1))) for line in shown]
+    # The last row is where the cursor stands.
+    room = max(height - 1, 2)
+    if sum(rows) <= room:
+        return shown
+    kept, used = 0, 1
+    while used + rows[kept] <= room:
+        used += rows[kept]
+        kept += 1
+    left = len(shown) - kept
+    return [*shown[:kept], Text(f"{left} more lines: enlarge the window, or see list", "bold")]
+
+
 def _lines(
-    protocol: ConsensusProtocol, keeper: _Keeper, pause: float, flag: str, *, once: bool
+    protocol: ConsensusProtocol, keeper: _Keeper, pause: float, where: Look, *, once: bool
 ) -> bool:
     changes = _changes(protocol, settles=keeper.settles)
     notices = keeper.keep()
     # What has been is told as it stands; the changes begin after it.
     next(changes)
     with writing():
-        for line in _state(protocol, flag):
+        for line in _state(protocol, where):
             out().print(line, soft_wrap=True)
     _put_notices(notices)
     while not once:
         time.sleep(pause)
         notices = keeper.keep()
         for what in next(changes):
-            put(visible(_line(what, system_clock(), flag)) + "\n")
+            put(visible(_line(what, protocol.now(), where.flag)) + "\n")
         _put_notices(notices)
     return _any_failed(notices)
 
@@ -167,21 +184,25 @@ def _put_notices(notices: Iterable[Notice]) -> None:
 
 
 def _json(
-    protocol: ConsensusProtocol, keeper: _Keeper, pause: float, flag: str, *, once: bool
+    protocol: ConsensusProtocol, keeper: _Keeper, pause: float, where: Look, *, once: bool
 ) -> bool:
     """One JSON object on each line: first the council as it stands, then each change."""
     changes = _changes(protocol, settles=keeper.settles)
     notices = keeper.keep()
     next(changes)
-    now = system_clock()
-    state = [words.told(proposal, now, flag) for proposal in protocol.list_proposals()]
-    _put({"council": protocol.council_id, "now": timestamp(now), "proposals": state})
+    now = protocol.now()
+    state = [
+        words.told(proposal, now, where.flag, where.unchecked)
+        for proposal in protocol.list_proposals()
+    ]
+    _put({**state_of(protocol, where, now), "proposals": state})
     _put_all(notices)
     while not once:
         time.sleep(pause)
         notices = keeper.keep()
         for what in next(changes):
-            expired = {"event": "expired", "proposal": what}
+            at = timestamp(protocol.now())
+            expired = {"event": "expired", "proposal": what, "at": at}
             _put(event(what) if isinstance(what, AuditEntry) else expired)
         _put_all(notices)
     return _any_failed(notices)
@@ -215,10 +236,10 @@ def _flush() -> None:
         sys.stdout.flush()
 
 
-def _state(protocol: ConsensusProtocol, flag: str) -> list[Text]:
-    now = system_clock()
+def _state(protocol: ConsensusProtocol, where: Look) -> list[Text]:
+    now = protocol.now()
     head = f"{head_of(protocol)}, at {moment(now, now)}"
-    return [Text(head, "bold"), *lines(protocol.list_proposals(), now, _LATEST, flag)]
+    return [Text(head, "bold"), *lines(protocol.list_proposals(), now, _LATEST, where)]
 
 
 def _changes(protocol: ConsensusProtocol, *, settles: bool) -> Iterator[list[AuditEntry | str]]:
@@ -234,7 +255,7 @@ def _changes(protocol: ConsensusProtocol, *, settles: bool) -> Iterator[list[Aud
         for receipt in protocol.ledger.find(trace_id=protocol.council_id, kind=KIND, start=read):
             changed.append(AuditEntry.of(receipt.payload, receipt.seq))
             read = receipt.seq + 1
-        now = system_clock()
+        now = protocol.now()
         overdue = [] if settles else found
         late = [p.id for p in overdue if p.id not in told and is_expired(p, now)]
         told.update(late)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from quorate.council.executors.check import check_order
 from quorate.council.executors.declared import DeclaredExecutor, declaration_digest
 from quorate.council.executors.order import Executor, NotExecutedError, Order, Report
 from quorate.council.executors.process import CommandExecutor
@@ -22,5 +23,6 @@ __all__ = [
     "Report",
     "Result",
     "WebhookExecutor",
+    "check_order",
     "declaration_digest",
 ]

@@ -49,6 +49,7 @@ class Order:
         evidence_json: canonical JSON of the evidence.
         token: names this execution, the same however often the order is seen.
         certificate: receipt of the sealed decision, with all the votes behind it.
+        intent: receipt of the sealed intent, which this token is of.
         deadline: when the result is due, in microseconds since 1970; later it is unknown.
     """
 
@@ -61,6 +62,7 @@ class Order:
     evidence_json: bytes
     token: str
     certificate: Receipt
+    intent: Receipt
     deadline: int
 
     @property
@@ -69,7 +71,7 @@ class Order:
         return parse(self.evidence_json)
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON; the certificate can be read with ``Receipt.from_dict`` and verified."""
+        """As JSON; ``check_order`` reads it, and checks it against what its reader trusts."""
         return {
             "form": ORDER,
             "council": self.council_id,
@@ -81,6 +83,7 @@ class Order:
             "evidence": self.evidence,
             "token": self.token,
             "certificate": self.certificate.to_dict(),
+            "intent": self.intent.to_dict(),
             "deadline": self.deadline,
         }
 
@@ -167,6 +170,32 @@ def read_answer(answer: bytes) -> Report | None:
     return Report(read_outcome(found["outcome"]), found.get("detail"))
 
 
+def read_said(output: bytes, *, cut: bool) -> Report | None:
+    """Read what was written where an answer may stand; ``None`` if it says nothing of itself.
+
+    Args:
+        output: all that was written, or the beginning of it.
+        cut: there was more.
+
+    Raises:
+        UsageError: it may name an outcome, and is not exactly an answer: a line stands beside
+            it, a member stands there twice, or its end is missing.
+    """
+    if cut:
+        raise UsageError(
+            "it wrote more than is read, so whether it names an outcome is not known; it should "
+            "write its answer and nothing else"
+        )
+    stated = read_answer(output)
+    # Without the zeros of wider encodings; in whatever case or quotes.
+    if stated is None and b"outcome" in output.replace(b"\0", b"").lower():
+        raise UsageError(
+            'it names an outcome beside something else, or not as {"outcome": …, "detail": …} '
+            "alone; what it means is not known"
+        )
+    return stated
+
+
 def said(output: bytes, *, last: bool = False) -> str:
     """The beginning of what was written, or the end of it, fit to be sealed."""
     text = output.decode("utf-8", "replace")
@@ -188,9 +217,10 @@ def holds(text: str, secret: str) -> bool:
 def sealable(detail: Any) -> Any:
     """The detail if it can be sealed; else one that says why it is left out."""
     try:
-        size = len(canonical(detail))
+        # As deep as it will be sealed.
+        size = len(canonical({"detail": detail}))
     except UsageError as error:
-        return {"left_out": shortened(f"the detail is no JSON: {error}")}
+        return {"left_out": shortened(f"the detail is no JSON that can be sealed: {error}")}
     if size <= MAX_DETAIL_BYTES - _ROOM:
         return detail
     return {"left_out": f"the detail has {size} bytes; at most {MAX_DETAIL_BYTES - _ROOM} are kept"}

@@ -33,13 +33,16 @@ from quorate.council.executors.order import (
     Report,
     check_timeout,
     holds,
-    read_answer,
+    read_said,
     said,
 )
 from quorate.council.rules.values import Execution, check_id
 
 # Of this process's environment nothing else is handed on: it may hold secrets.
 _INHERITED: Final = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR")
+MOST_EXIT: Final = 125
+"""Highest exit status that is a program's own; shells use those above for themselves."""
+
 _CHUNK: Final = 1 << 16
 _POLL_SECONDS: Final = 0.02
 _REAP_SECONDS: Final = 5.0
@@ -208,11 +211,13 @@ class Program:
 class CommandExecutor:
     """Runs a program for each order, which it finds as JSON on its standard input.
 
-    It has done it if it ends with exit status 0, and has done nothing if it ends with
-    another. It may say otherwise on its standard output, by
+    It has done it if it ends with exit status 0, and has done nothing if it ends with one of
+    ``failed_exits``. It may say otherwise on its standard output, by
     ``{"outcome": "executed" | "failed" | "unknown", "detail": …}`` and nothing else; where
-    that and the exit status contradict each other, the outcome is unknown. So it is where
-    it was killed, or its time was up.
+    that and the exit status contradict each other, the outcome is unknown. So it is after
+    every other exit status, for a script may break off when it has done half; where it names
+    an outcome beside something else, or writes more than is read; and where it was killed, or
+    its time was up.
 
     Attributes:
         name: ``command:`` and the program.
@@ -227,6 +232,7 @@ class CommandExecutor:
         cwd: str | Path | None = None,
         env: Mapping[str, str] | None = None,
         pass_env: Iterable[str] = (),
+        failed_exits: Iterable[int] = (),
     ) -> None:
         """Prepare; nothing is started yet.
 
@@ -238,12 +244,15 @@ class CommandExecutor:
             pass_env: names of variables of this process that it gets too, for its secrets;
                 of all others it gets none. What it writes is not sealed where it holds what
                 one of them holds, in 4 characters or more.
+            failed_exits: exit statuses, 1 to 125, by which it says that it did nothing;
+                those above are a shell's own.
 
         Raises:
             UsageTypeError: a value is of the wrong type.
             UsageError: a value is out of its range.
         """
         self._program = Program.of(command, cwd, env, pass_env)
+        self._failed_exits = _checked_exits(failed_exits)
         self.timeout = check_timeout(timeout, limits.MAX_TIMEOUT_SECONDS)
         self.name = check_id(f"command:{Path(self._program.command[0]).name}", "the executor")
 
@@ -273,21 +282,48 @@ class CommandExecutor:
         if ran.code < 0:
             told["why"] = f"killed by signal {-ran.code}"
             return Report(Execution.UNKNOWN, told)
+        return self._read(ran.code, ran, told)
+
+    def _read(self, code: int, ran: Ran, told: dict[str, Any]) -> Report:
+        """What came of it, by what it wrote and its exit status."""
         betrays = self._program.betrays(bytes(ran.output))
         try:
-            stated = None if ran.cut else read_answer(bytes(ran.output))
+            stated = read_said(bytes(ran.output), cut=ran.cut)
         except UsageError as error:
             # The message repeats what it wrote.
             why = _KEPT_BACK if betrays else shortened(str(error))
             return Report(Execution.UNKNOWN, {**told, "why": why})
-        by_exit = Execution.FAILED if ran.code else Execution.EXECUTED
         if stated is None:
-            return Report(by_exit, told)
-        if ran.code and stated.outcome is Execution.EXECUTED:
-            told["why"] = f"it says executed, and ended with exit status {ran.code}"
+            return self._by_exit(code, told)
+        if code and stated.outcome is Execution.EXECUTED:
+            told["why"] = f"it says executed, and ended with exit status {code}"
             return Report(Execution.UNKNOWN, told)
         detail = {"left_out": _KEPT_BACK} if betrays else stated.detail
-        return Report(stated.outcome, {"exit": ran.code, "detail": detail})
+        return Report(stated.outcome, {"exit": code, "detail": detail})
+
+    def _by_exit(self, code: int, told: dict[str, Any]) -> Report:
+        if not code:
+            return Report(Execution.EXECUTED, told)
+        if code in self._failed_exits:
+            return Report(Execution.FAILED, told)
+        told["why"] = (
+            f"it ended with exit status {code}, and did not say what came of it; how far it got "
+            "is not known"
+        )
+        return Report(Execution.UNKNOWN, told)
+
+
+def _checked_exits(failed_exits: Iterable[int]) -> frozenset[int]:
+    if isinstance(failed_exits, int) or not isinstance(failed_exits, Iterable):
+        raise UsageTypeError(f"failed_exits is {failed_exits!r}; give a list such as [3, 4]")
+    found = tuple(failed_exits)
+    for code in found:
+        if type(code) is not int or not 1 <= code <= MOST_EXIT:
+            raise UsageError(
+                f"failed_exits has {code!r}; an exit status that says that nothing was done is "
+                f"a whole number from 1 to {MOST_EXIT}"
+            )
+    return frozenset(found)
 
 
 def _attend(process: subprocess.Popen[bytes], left: memoryview, ran: Ran, deadline: float) -> bool:

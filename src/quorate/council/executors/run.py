@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
-from quorate.core.errors import UsageError
+from quorate.core.errors import QuorateError, UsageError
+from quorate.core.identity import Ed25519Signer
 from quorate.core.text import shortened
+from quorate.council.ballots import sign_execution
+from quorate.council.executing import Intent
 from quorate.council.executors.order import Executor, NotExecutedError, Order, Report, sealable
 from quorate.council.executors.python import Carrier, as_executor
-from quorate.council.protocol import ConsensusProtocol, Intent
+from quorate.council.protocol import ConsensusProtocol
 from quorate.council.rules.proposal import Proposal
 from quorate.council.rules.values import Execution, ProposalAction, check_id, find_action
 from quorate.ledger.appending import system_clock
@@ -77,8 +81,23 @@ class Executors:
         check_id(found.name, "the executor's name")
         self._executors[name] = found
 
-    def run(self, proposal_id: str) -> Result:
+    def run(
+        self,
+        proposal_id: str,
+        *,
+        by: str | None = None,
+        signer: Ed25519Signer | None = None,
+        digest: str | None = None,
+    ) -> Result:
         """Carry out an approved proposal, if nobody has begun to.
+
+        Args:
+            proposal_id: which.
+            by: the voter in whose name it is begun; ``None`` says of nobody that it did.
+            signer: of that voter, if it has a key.
+            digest: of the proposal as it was read, or its first digits: another is refused.
+
+        Interrupted by Ctrl-C, it seals that the outcome is unknown, and is interrupted.
 
         Returns:
             What is sealed of it once this returns.
@@ -91,14 +110,34 @@ class Executors:
                 could not, and the execution stands as ``intent``.
         """
         proposal = self._council.get_proposal(proposal_id)
-        if proposal.token is not None:
+        if proposal.begun is not None:
             return _result(proposal, begun=False)
         executor = self._executor_of(proposal)
         executor.check()
-        intent = self._council.begin_execution(proposal_id, executor.name)
+        intent = self._council.begin_execution(
+            proposal_id,
+            executor.name,
+            timeout=executor.timeout,
+            by=by,
+            signature=(
+                None
+                if by is None or signer is None
+                else sign_execution(signer, proposal, by, executor.name)
+            ),
+            digest=digest,
+        )
         if intent is None:
             return _result(self._council.get_proposal(proposal_id), begun=False)
-        report = _carry_out(executor, _order(intent, executor.timeout))
+        try:
+            report = _carry_out(executor, _order(intent, executor.timeout))
+        except KeyboardInterrupt:
+            # Unknown at once: who interrupted it can find out what it did, and need not wait
+            # until its result is overdue. Where even that cannot be sealed, it is an intent.
+            with suppress(QuorateError):
+                self._council.finish_execution(
+                    proposal_id, intent.token, Execution.UNKNOWN, {"why": "it was interrupted"}
+                )
+            raise
         done = self._council.finish_execution(
             proposal_id, intent.token, report.outcome, sealable(report.detail)
         )
@@ -122,8 +161,8 @@ def _carry_out(executor: Executor, order: Order) -> Report:
         report = executor.carry_out(order)
     except NotExecutedError as error:
         return Report(Execution.FAILED, {"why": shortened(str(error))})
-    # Foreign code: how far it got before it raised, nobody knows.
-    except Exception as error:  # noqa: BLE001
+    # Foreign code: how far it got before it raised, or left by sys.exit, nobody knows.
+    except (Exception, SystemExit) as error:  # noqa: BLE001
         return Report(Execution.UNKNOWN, {"why": shortened(f"{type(error).__name__}: {error}")})
     if isinstance(report, Report):
         return report
@@ -144,6 +183,7 @@ def _order(intent: Intent, timeout: float) -> Order:
         evidence_json=proposal.evidence_json,
         token=intent.token,
         certificate=intent.certificate,
+        intent=intent.receipt,
         # Whoever else reads it goes by the system's clock.
         deadline=system_clock() + int(timeout * _MICROSECONDS),
     )

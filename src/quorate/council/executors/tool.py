@@ -192,9 +192,12 @@ class MCPExecutor:
             stated = read_answer(found)
         except UsageError as error:
             return Report(Execution.UNKNOWN, {**told, "why": shortened(str(error))})
-        if stated is None:
-            return Report(Execution.UNKNOWN, {**told, "why": "its result names no outcome"})
-        return stated
+        why = "its result names no outcome"
+        if stated is not None:
+            if structured is None or not _contradicts(texts, stated):
+                return stated
+            why = "its text says otherwise than its structured content"
+        return Report(Execution.UNKNOWN, {**told, "why": why})
 
     def _betrays(self, result: bytes) -> bool:
         """Whether a result holds the secret that the tool, or its server, was given."""
@@ -202,6 +205,18 @@ class MCPExecutor:
             return self._program.betrays(result)
         token = None if self._webhook is None else self._webhook.token()
         return token is not None and holds(result.decode("utf-8", "replace"), token)
+
+
+def _contradicts(texts: Iterable[str], stated: Report) -> bool:
+    """Whether a text of a result names another outcome than its structured content."""
+    for text in texts:
+        try:
+            found = read_answer(text.encode())
+        except UsageError:
+            return True
+        if found is not None and found.outcome is not stated.outcome:
+            return True
+    return False
 
 
 async def _client(library: Any, webhook: Webhook) -> Any:
@@ -238,6 +253,8 @@ async def _client(library: Any, webhook: Webhook) -> Any:
         timeout=library.Timeout(limits.MAX_TIMEOUT_SECONDS, connect=10.0),
         headers=headers,
         follow_redirects=False,
+        # As in an order that is posted: no proxy reads it, or answers for the server.
+        trust_env=False,
     )
 
 

@@ -28,14 +28,17 @@ from quorate.council.executors.order import (
     Report,
     check_timeout,
     holds,
-    read_answer,
+    read_said,
     said,
 )
 from quorate.council.rules.values import Execution, check_id
 
-_OK, _MOVED, _REFUSED, _FAILED = 200, 300, 400, 500
-# By these a server says that it did not serve the request, and could not have.
-_TURNED_AWAY: Final = frozenset({501, 503})
+_OK, _MOVED = 200, 300
+# By these a server says that it did nothing with the request. Others of 4xx and 5xx also come
+# after it was handed on (503, 408), or while it is being worked on (409, 425, 429).
+_REFUSED: Final = frozenset({
+    400, 401, 403, 404, 405, 406, 410, 411, 413, 414, 415, 417, 421, 422, 426, 428, 431, 451, 501,
+})  # fmt: skip
 _CONNECT_SECONDS: Final = 10.0
 
 
@@ -49,6 +52,7 @@ class Answered:
         cut: there was more.
         sent: the server may have seen the request.
         failure: why no answer came, in a line.
+        withheld: it holds a secret, and ``body`` says that in its place.
     """
 
     status: int | None = None
@@ -56,6 +60,7 @@ class Answered:
     cut: bool = False
     sent: bool = True
     failure: str = ""
+    withheld: bool = False
 
     @property
     def accepted(self) -> bool:
@@ -151,6 +156,9 @@ class Webhook:
                     verify=tls,
                     timeout=library.Timeout(None, connect=connecting),
                     follow_redirects=False,
+                    # A proxy named there would read the order and the token, and answer
+                    # in the place of the address.
+                    trust_env=False,
                 ) as client,
                 client.stream("POST", url, content=body, headers=headers) as response,
             ):
@@ -209,9 +217,11 @@ class WebhookExecutor:
     """Posts each order as JSON, and reads what came of it.
 
     The answer is ``{"outcome": "executed" | "failed" | "unknown", "detail": …}`` with a
-    status of 2xx: any other body is unknown, for a page of some proxy says nothing. 4xx, 501
-    and 503 refuse the order, which has failed. Every other status is unknown; redirects are
-    not followed.
+    status of 2xx: any other body is unknown, for a page of some proxy says nothing. By 400,
+    401, 403 to 406, 410, 411, 413 to 415, 417, 421, 422, 426, 428, 431, 451 and 501 it refuses
+    the order, which has failed, unless the body says anything else. Every other status is
+    unknown: 503, 408, 409, 425 and 429 too come of orders that were begun. Redirects are not
+    followed, and no proxy of the environment is used.
 
     Attributes:
         name: ``webhook:`` and the host, or ``$`` and the variable that holds the address.
@@ -262,17 +272,28 @@ class WebhookExecutor:
         if answered.status is None:
             outcome = Execution.UNKNOWN if answered.sent else Execution.FAILED
             return Report(outcome, {"why": shortened(answered.failure)})
-        if _REFUSED <= answered.status < _FAILED or answered.status in _TURNED_AWAY:
-            return Report(Execution.FAILED, {**told, "why": "it refused the order"})
-        if not answered.accepted:
-            return Report(Execution.UNKNOWN, {**told, "why": "its status says nothing certain"})
-        try:
-            stated = None if answered.cut else read_answer(answered.body)
-        except UsageError as error:
-            return Report(Execution.UNKNOWN, {**told, "why": shortened(str(error))})
-        if stated is None:
-            return Report(Execution.UNKNOWN, {**told, "why": "its answer names no outcome"})
-        return Report(stated.outcome, {"status": answered.status, "detail": stated.detail})
+        return _report(answered, told)
+
+
+def _report(answered: Answered, told: dict[str, Any]) -> Report:
+    """What came of an order, by the status and the body of an answer."""
+    refused = answered.status in _REFUSED
+    if not refused and not answered.accepted:
+        return Report(Execution.UNKNOWN, {**told, "why": "its status says nothing certain"})
+    if answered.withheld:
+        return Report(Execution.UNKNOWN, told)
+    try:
+        stated = read_said(answered.body, cut=answered.cut)
+    except UsageError as error:
+        return Report(Execution.UNKNOWN, {**told, "why": shortened(str(error))})
+    if refused:
+        agrees = stated is None or stated.outcome is Execution.FAILED
+        outcome = Execution.FAILED if agrees else Execution.UNKNOWN
+        why = "" if agrees else f" by its status {answered.status}, and says otherwise"
+        return Report(outcome, {**told, "why": f"it refused the order{why}"})
+    if stated is None:
+        return Report(Execution.UNKNOWN, {**told, "why": "its answer names no outcome"})
+    return Report(stated.outcome, {"status": answered.status, "detail": stated.detail})
 
 
 def _checked_host(url: object, *, insecure_http: bool) -> str:
@@ -328,7 +349,8 @@ def _without(answered: Answered, secrets: Iterable[str]) -> Answered:
     text = answered.body.decode("utf-8", "replace")
     for secret in secrets:
         if holds(text, secret):
-            return Answered(answered.status, b"its answer holds the token; it is not kept")
+            body = b"its answer holds the token; it is not kept"
+            return Answered(answered.status, body, withheld=True)
         if secret in answered.failure:
             return replace(answered, failure="the reason holds the address; it is not kept")
     return answered

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
 from quorate.core import limits
 from quorate.core.canonical import digest
@@ -20,7 +20,10 @@ from quorate.core.exact import Number, as_text, common_scale, exact, from_text
 from quorate.core.quorum import Quorum, heavy_voters
 from quorate.council.bounds import MAX_WEIGHT_DIGITS
 from quorate.council.rules.config import ConsensusConfig
+from quorate.council.rules.keys import ballot_point
 from quorate.council.rules.values import check_id
+
+_NAMED: Final = 5
 
 _NO_KEYS: Mapping[str, str] = MappingProxyType({})
 
@@ -65,9 +68,7 @@ class Electorate:
         for voter in self.keys:
             if voter not in ordered:
                 raise UsageError(f"a key is registered for {voter!r}, who is no voter")
-        # Whoever holds the key could vote for both.
-        if len(set(self.keys.values())) != len(self.keys):
-            raise UsageError("two voters have the same key; give each one of its own")
+        _check_own_keys(self.keys)
         set_(self, "digest", digest(self.to_dict()))
 
     @property
@@ -96,6 +97,17 @@ class Electorate:
         }
 
 
+def _check_own_keys(keys: Mapping[str, str]) -> None:
+    """Refuse two voters with one key: whoever holds it could vote for both."""
+    holders: dict[bytes, str] = {}
+    for voter, text in keys.items():
+        first = holders.setdefault(ballot_point(text), voter)
+        if first != voter:
+            raise UsageError(
+                f"two voters have the same key: {first!r} and {voter!r}; give each one of its own"
+            )
+
+
 def weights_of(
     voter_ids: Iterable[str], weights: Mapping[str, Number] | None
 ) -> dict[str, Fraction]:
@@ -106,8 +118,13 @@ def weights_of(
         UsageError: no voter or more than ``limits.MAX_REPLICAS``, one twice, a weight of a
             stranger, or one that is not above 0 or has too many digits.
     """
-    if isinstance(voter_ids, str | bytes):
+    if isinstance(voter_ids, str | bytes) or not isinstance(voter_ids, Iterable):
         raise UsageTypeError(f"voter_ids is {voter_ids!r}; give a list of ids")
+    if isinstance(voter_ids, Mapping):
+        raise UsageTypeError(
+            "voter_ids is a mapping, whose values would go unread; give a list of ids, and "
+            "weights={voter: weight}"
+        )
     ids = [check_id(voter, "a voter's id") for voter in voter_ids]
     if not 1 <= len(ids) <= limits.MAX_REPLICAS:
         raise UsageError(f"{len(ids)} voters; a council has 1 to {limits.MAX_REPLICAS}")
@@ -140,8 +157,71 @@ def weights_from_json(members: object) -> dict[str, Fraction]:
     if not isinstance(members, dict):
         raise UsageError("voters is no object of weights")
     return weights_of(
-        members, {voter: from_text(text, "a weight") for voter, text in members.items()}
+        list(members), {voter: from_text(text, "a weight") for voter, text in members.items()}
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """How one electorate differs from another.
+
+    Attributes:
+        come: voters that were none.
+        go: voters that are none any more.
+        weigh: voter -> weight before and after, for those that stay and weigh otherwise.
+        keyed: voters that stay and get their first key.
+        rekeyed: voters that stay and get another key.
+        unkeyed: voters that stay and have a key no more.
+    """
+
+    come: tuple[str, ...]
+    go: tuple[str, ...]
+    weigh: Mapping[str, tuple[Fraction, Fraction]]
+    keyed: tuple[str, ...]
+    rekeyed: tuple[str, ...]
+    unkeyed: tuple[str, ...]
+
+    @classmethod
+    def between(cls, before: Electorate, after: Electorate) -> Difference:
+        """Compare two electorates."""
+        old, new = before.weights, after.weights
+        stay = [voter for voter in old if voter in new]
+        had, has = before.keys, after.keys
+        return cls(
+            come=tuple(voter for voter in new if voter not in old),
+            go=tuple(voter for voter in old if voter not in new),
+            weigh={v: (old[v], new[v]) for v in stay if old[v] != new[v]},
+            keyed=tuple(v for v in stay if v not in had and v in has),
+            rekeyed=tuple(v for v in stay if v in had and v in has and had[v] != has[v]),
+            unkeyed=tuple(v for v in stay if v in had and v not in has),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON, weights as ``"p/q"``."""
+        return {
+            "come": list(self.come),
+            "go": list(self.go),
+            "weigh": {v: [as_text(was), as_text(is_)] for v, (was, is_) in self.weigh.items()},
+            "keyed": list(self.keyed),
+            "rekeyed": list(self.rekeyed),
+            "unkeyed": list(self.unkeyed),
+        }
+
+    def lines(self) -> list[str]:
+        """In words, a line for each kind of change; one that says so where there is none."""
+        found = [
+            f"{words}: {', '.join(voters)}"
+            for words, voters in (
+                ("voters that come", self.come),
+                ("voters that go", self.go),
+                ("voters with a first key", self.keyed),
+                ("voters with another key", self.rekeyed),
+                ("voters that LOSE their key, and sign nothing from then on", self.unkeyed),
+            )
+            if voters
+        ]
+        found += [f"{v} weighs {is_}, and {was} before" for v, (was, is_) in self.weigh.items()]
+        return found or ["it changes nothing: the same voters, weights and keys"]
 
 
 def check_blocking(electorate: Electorate, config: ConsensusConfig) -> None:
@@ -178,5 +258,12 @@ def cautions(electorate: Electorate, config: ConsensusConfig) -> list[str]:
         rest = electorate.total - electorate.heaviest()
         if rest <= config.majority_threshold * electorate.total:
             found.append(f"{f} voters can hold up a routine proposal by their weight")
+    unkeyed = [voter for voter in electorate.weights if voter not in electorate.keys]
+    if unkeyed:
+        named = ", ".join(unkeyed[:_NAMED]) + (", …" if len(unkeyed) > _NAMED else "")
+        found.append(
+            f"{len(unkeyed)} of {n} voters have no key ({named}): whoever can write the ledger "
+            "can propose and vote in their names"
+        )
     found.append("f is reckoned from the number of voters; their independence is undeclared")
     return found

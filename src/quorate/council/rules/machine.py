@@ -5,8 +5,10 @@ state      what may happen
 ========== =====================================================================
 open       votes; calls to cancel, of which enough (or the proposer's, before any
            vote) cancel it; a decision that is certain, or that time makes
-approved   one execution is begun
-executing  its result is told, or it is resolved by hand
+approved   one execution is begun, while the approval holds; calls to cancel, of
+           which enough cancel it
+executing  its result is told; or, once that is overdue, it is resolved by hand
+resolved   the result may still be told: one that says otherwise makes it unknown
 unknown    it is resolved by hand
 the rest   nothing, ever
 ========== =====================================================================
@@ -23,10 +25,20 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Final
 
+from quorate.core.canonical import canonical
 from quorate.core.errors import MisbehaviourError, UsageError
-from quorate.council.rules.proposal import Cancellation, Proposal, State, TallyResult, Vote
+from quorate.council.rules.proposal import (
+    Begun,
+    Cancellation,
+    Proposal,
+    State,
+    TallyResult,
+    Vote,
+)
 from quorate.council.rules.tally import cancels, count, is_expired, result_of, tally
-from quorate.council.rules.values import Decision
+from quorate.council.rules.values import Decision, token_digest
+
+_MICROSECONDS: Final = 1_000_000
 
 
 class Event(StrEnum):
@@ -62,19 +74,35 @@ _MOVES: Final[Mapping[State, Mapping[Event, State]]] = {
         Event.REFUSE: State.REFUSED,
         Event.EXPIRE: State.EXPIRED,
     },
-    State.APPROVED: {Event.BEGIN: State.EXECUTING},
+    State.APPROVED: {
+        Event.BEGIN: State.EXECUTING,
+        Event.CALL: State.APPROVED,
+        Event.CANCEL: State.CANCELLED,
+    },
     State.EXECUTING: {
         Event.SUCCEED: State.EXECUTED,
         Event.FAIL: State.FAILED,
         Event.LOSE: State.UNKNOWN,
-        Event.CONFIRM: State.EXECUTED,
-        Event.DISPROVE: State.FAILED,
+        Event.CONFIRM: State.RESOLVED_EXECUTED,
+        Event.DISPROVE: State.RESOLVED_FAILED,
+    },
+    # Who began it knows best, and is heard late as well.
+    State.RESOLVED_EXECUTED: {
+        Event.SUCCEED: State.EXECUTED,
+        Event.FAIL: State.UNKNOWN,
+        Event.LOSE: State.EXECUTED,
+    },
+    State.RESOLVED_FAILED: {
+        Event.SUCCEED: State.UNKNOWN,
+        Event.FAIL: State.FAILED,
+        Event.LOSE: State.FAILED,
     },
     State.UNKNOWN: {Event.CONFIRM: State.EXECUTED, Event.DISPROVE: State.FAILED},
 }
 _WHY: Final[Mapping[State, str]] = {
     State.OPEN: "it is open; it has to be decided first",
-    State.APPROVED: "it is approved, which is final; it can only be executed",
+    State.APPROVED: "it is approved, which is final; it can only be executed, or cancelled by a "
+    "quorum before it is",
     State.REFUSED: "it was not approved, which is final; open a new proposal",
     State.EXPIRED: "it expired without approval, which is final; open a new proposal",
     State.CANCELLED: "it was cancelled, which is final; open a new proposal",
@@ -82,6 +110,8 @@ _WHY: Final[Mapping[State, str]] = {
     State.UNKNOWN: "whether it was executed is unknown; somebody has to find out and resolve it",
     State.EXECUTED: "it was executed, which is final",
     State.FAILED: "its execution failed, which is final; open a new proposal",
+    State.RESOLVED_EXECUTED: "it was resolved as executed, which is final",
+    State.RESOLVED_FAILED: "it was resolved as failed, which is final; open a new proposal",
 }
 
 TABLE: Final[Mapping[tuple[State, Event], State | Refusal]] = MappingProxyType({
@@ -136,7 +166,8 @@ def cast(proposal: Proposal, vote: Vote) -> Proposal:
 def call_off(proposal: Proposal, call: Cancellation) -> Proposal:
     """Take one voter's call to end a proposal, and end it if they are enough.
 
-    The proposer's alone is enough before the first vote.
+    The proposer's alone is enough before the first vote. What is approved can be called off
+    until it is begun.
 
     Raises:
         UsageError: the proposal is not open, its time is up, or the voter called already.
@@ -173,7 +204,7 @@ def decide(proposal: Proposal, at: int) -> Proposal:
             f"proposal {proposal.id} is pending: votes still to come could change the outcome; "
             "wait for them or for its expiry, or cancel it by a quorum"
         )
-    return replace(proposal, state=after, result=result)
+    return replace(proposal, state=after, result=result, decided_at=at)
 
 
 def _ending(result: TallyResult) -> Event:
@@ -182,13 +213,32 @@ def _ending(result: TallyResult) -> Event:
     return Event.EXPIRE if result.by == "expiry" else Event.REFUSE
 
 
-def begin(proposal: Proposal, token: str) -> Proposal:
+def begin(proposal: Proposal, begun: Begun) -> Proposal:
     """Say that the execution is about to begin.
 
     Raises:
-        UsageError: it is not approved, or was begun before.
+        UsageError: it is not approved, was begun before, or the approval has lapsed.
     """
-    return replace(proposal, state=move(proposal, Event.BEGIN), token=token)
+    after = move(proposal, Event.BEGIN)
+    if has_lapsed(proposal, begun.at):
+        within = proposal.subject.config.execute_within_seconds
+        raise UsageError(
+            f"the approval of proposal {proposal.id} has lapsed: it was not begun within "
+            f"{float(within):g} s; propose it again"
+        )
+    return replace(proposal, state=after, begun=begun)
+
+
+def has_lapsed(proposal: Proposal, at: int) -> bool:
+    """Whether it was approved too long ago to be begun, from the microsecond ``lapses_at`` on."""
+    approved, lapses_at = proposal.state is State.APPROVED, proposal.lapses_at
+    return approved and lapses_at is not None and at >= lapses_at
+
+
+def mark(proposal: Proposal, begun: Begun) -> Proposal:
+    """Say at once that it is executed; errors as of :func:`begin`."""
+    executing = begin(proposal, begun)
+    return replace(executing, state=move(executing, Event.SUCCEED), outcome_json=b"{}")
 
 
 _TOLD: Final = {"executed": Event.SUCCEED, "failed": Event.FAIL, "unknown": Event.LOSE}
@@ -200,7 +250,7 @@ def finish(proposal: Proposal, token: str, outcome: str, told: Mapping[str, Any]
 
     Args:
         proposal: one whose execution was begun.
-        token: which ``begin`` was given.
+        token: of which the digest was sealed when it was begun.
         outcome: ``executed``, ``failed`` or ``unknown``.
         told: what is kept of it.
 
@@ -208,27 +258,40 @@ def finish(proposal: Proposal, token: str, outcome: str, told: Mapping[str, Any]
         UsageError: another outcome, another token, or none was begun.
     """
     after = move(proposal, _named(_TOLD, outcome))
-    if token != proposal.token:
+    if proposal.begun is None or token_digest(token) != proposal.begun.token_digest:
         raise UsageError(
             f"the execution of proposal {proposal.id} was begun by another; only who began it "
             "can report its result"
         )
-    return replace(proposal, state=after, outcome=MappingProxyType(dict(told)))
+    return replace(proposal, state=after, outcome_json=_kept(proposal, told))
 
 
-def resolve(proposal: Proposal, outcome: str, told: Mapping[str, Any]) -> Proposal:
+def resolve(proposal: Proposal, outcome: str, told: Mapping[str, Any], at: int) -> Proposal:
     """Take by hand what became of an execution of which no result is known.
 
     Args:
         proposal: one whose execution was begun.
         outcome: ``executed`` or ``failed``.
         told: what is kept of it.
+        at: microseconds since 1970.
 
     Raises:
-        UsageError: another outcome, or nothing is to be resolved.
+        UsageError: another outcome, nothing is to be resolved, or its result is not due yet.
     """
     after = move(proposal, _named(_RESOLVED, outcome))
-    return replace(proposal, state=after, outcome=MappingProxyType(dict(told)))
+    if proposal.state is State.EXECUTING and proposal.begun is not None:
+        left = proposal.begun.due - at
+        if left > 0:
+            raise UsageError(
+                f"the execution of proposal {proposal.id} may still be running: its result is "
+                f"due in {-(-left // _MICROSECONDS)} s; only then can it be resolved by hand"
+            )
+    return replace(proposal, state=after, outcome_json=_kept(proposal, told))
+
+
+def _kept(proposal: Proposal, told: Mapping[str, Any]) -> bytes:
+    before = proposal.outcome
+    return canonical(dict(told) if before is None else {**told, "before": before})
 
 
 def _named(events: Mapping[str, Event], outcome: str) -> Event:
@@ -244,7 +307,7 @@ def _heard(proposal: Proposal, voter: str, at: int, event: Event, *, recuse: boo
             voter, f"no voter of proposal {proposal.id}; it was refused and nothing changed"
         )
     after = move(proposal, event)
-    if is_expired(proposal, at):
+    if proposal.state is State.OPEN and is_expired(proposal, at):
         raise UsageError(
             f"cannot {event.value} on proposal {proposal.id}: its time is up; tally it, or open "
             "a new proposal"

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from quorate.core.canonical import digest, parse
-from quorate.council.rules.config import ConsensusConfig
+from quorate.council.rules.config import ConsensusConfig, expires_at
 from quorate.council.rules.electorate import Electorate
 from quorate.council.rules.values import (
     Decision,
@@ -23,6 +23,7 @@ from quorate.council.rules.values import (
     ProposalAction,
     ProposalStatus,
     VoteValue,
+    visible,
 )
 
 PROPOSAL: Final = "quorate/council-proposal/v1"
@@ -40,6 +41,9 @@ class State(StrEnum):
     UNKNOWN = "unknown"
     EXECUTED = "executed"
     FAILED = "failed"
+    # Resolved by hand while whoever began it may yet tell its result.
+    RESOLVED_EXECUTED = "resolved as executed"
+    RESOLVED_FAILED = "resolved as failed"
 
 
 _STATUS: Final = {
@@ -47,12 +51,15 @@ _STATUS: Final = {
     State.EXPIRED: ProposalStatus.EXPIRED,
     State.CANCELLED: ProposalStatus.CANCELLED,
     State.EXECUTED: ProposalStatus.EXECUTED,
+    State.RESOLVED_EXECUTED: ProposalStatus.EXECUTED,
 }
 _EXECUTION: Final = {
     State.EXECUTING: Execution.INTENT,
     State.UNKNOWN: Execution.UNKNOWN,
     State.EXECUTED: Execution.EXECUTED,
     State.FAILED: Execution.FAILED,
+    State.RESOLVED_EXECUTED: Execution.EXECUTED,
+    State.RESOLVED_FAILED: Execution.FAILED,
 }
 _WELL_KNOWN: Final = {action.value: action for action in ProposalAction}
 
@@ -207,6 +214,7 @@ class Subject:
         expires_at: the first microsecond at which no vote counts, or ``None`` for never.
         electorate: those who vote.
         config: under which thresholds.
+        epoch: how many changes of the electorate there were before it.
         digest: of all this, 64 hex digits.
     """
 
@@ -222,6 +230,7 @@ class Subject:
     expires_at: int | None
     electorate: Electorate
     config: ConsensusConfig
+    epoch: int
     digest: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -242,7 +251,73 @@ class Subject:
             "evidence_digest": self.evidence_digest,
             "opened_at": self.opened_at,
             "expires_at": self.expires_at,
+            "epoch": self.epoch,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a voter asks for by a proposal: what it signs, if it has a key.
+
+    Attributes:
+        council_id: of which council.
+        genesis: digest of that council's opening.
+        epoch: how many changes of the electorate there were before it.
+        proposer_id: who asks.
+        turn: how many proposals of that voter there were before it, so that nobody puts it
+            again in the voter's name.
+        action: normal name.
+        target: what it is to be done to, or ``None``.
+        evidence_digest: of the evidence, 64 hex digits.
+        open_for: how long votes count, in microseconds; ``None`` for ever.
+    """
+
+    council_id: str
+    genesis: str
+    epoch: int
+    proposer_id: str
+    turn: int
+    action: str
+    target: str | None
+    evidence_digest: str
+    open_for: int | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON; this is what is signed."""
+        return {
+            "council": self.council_id,
+            "genesis": self.genesis,
+            "epoch": self.epoch,
+            "proposer": self.proposer_id,
+            "turn": self.turn,
+            "action": self.action,
+            "target": self.target,
+            "evidence_digest": self.evidence_digest,
+            "open_for": self.open_for,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """An execution that was begun.
+
+    Attributes:
+        at: when, in microseconds since 1970.
+        by: the voter that began it; ``None`` where none said so.
+        signature: of that voter, if it has a key.
+        executor: what runs it; ``None`` where it was marked by hand.
+        token_digest: SHA-256 of the token that its result takes, 64 hex digits; ``None`` where
+            it was marked as executed at once.
+        due: until when its result is due, in microseconds since 1970; only then may it be
+            resolved by hand.
+    """
+
+    at: int
+    by: str | None = None
+    signature: str | None = None
+    executor: str | None = None
+    token_digest: str | None = None
+    due: int = 0
 
 
 _NO_VOTES: Mapping[str, Vote] = MappingProxyType({})
@@ -261,8 +336,10 @@ class Proposal:
         state: see :class:`State`; ``status``, ``decision`` and ``execution`` say it in the
             published words.
         result: the tally that was sealed, or ``None``.
-        token: of the execution begun, or ``None``.
-        outcome: what was sealed of the execution: who ran or resolved it, and the detail.
+        decided_at: when, in microseconds since 1970, or ``None``.
+        begun: the execution that was begun, or ``None``.
+        outcome_json: canonical JSON of :attr:`outcome`, or ``None``.
+        signature: of the proposer, if it has a key.
     """
 
     subject: Subject
@@ -271,8 +348,33 @@ class Proposal:
     cancellations: Mapping[str, Cancellation] = field(default_factory=lambda: _NO_CALLS)
     state: State = State.OPEN
     result: TallyResult | None = None
-    token: str | None = None
-    outcome: Mapping[str, Any] | None = None
+    decided_at: int | None = None
+    begun: Begun | None = None
+    outcome_json: bytes | None = None
+    signature: str | None = None
+
+    @property
+    def outcome(self) -> dict[str, Any] | None:
+        """What was sealed of the execution, read anew: who told or resolved it, and the detail.
+
+        What was sealed of it before that, if anything, is under ``before``.
+        """
+        return None if self.outcome_json is None else parse(self.outcome_json)
+
+    @property
+    def token(self) -> str | None:
+        """SHA-256 of the token of the execution that was begun, 64 hex digits, or ``None``."""
+        return None if self.begun is None else self.begun.token_digest
+
+    @property
+    def lapses_at(self) -> int | None:
+        """The first microsecond at which the approval holds no more; ``None`` for never.
+
+        And for what is not approved.
+        """
+        if self.decided_at is None:
+            return None
+        return expires_at(self.decided_at, self.subject.config.execute_within_seconds)
 
     @property
     def id(self) -> str:
@@ -341,6 +443,12 @@ class Proposal:
 
     @property
     def recused(self) -> str | None:
-        """The voter that is the target, who does not vote; ``None`` if none is."""
-        target = self.subject.target
-        return target if target is not None and target in self.subject.electorate.units else None
+        """The voter that is the target, who does not vote; ``None`` if none is.
+
+        A target that looks like a voter's id, but for what cannot be seen, is that voter.
+        """
+        target, units = self.subject.target, self.subject.electorate.units
+        if target is None or target in units:
+            return target
+        seen = visible(target)
+        return seen if seen in units else None

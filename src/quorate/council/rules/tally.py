@@ -14,6 +14,9 @@ so every comparison is of integers. With n voters, f = (n - 1) // 3 and q = (n +
 A sole voter needs no second approval. The target of a proposal, if it is a voter, has no
 vote; it stays in every denominator, where it takes the place of one of the f.
 
+"Certain" is said of the votes that stand. Where votes may change (``allow_vote_change``), a
+voter may take back what made it so until the decision is sealed.
+
 Both rules are monotone: no voter makes an approval less likely by approving, so the two
 extreme ends, all outstanding voters for it and all against it or silent, bound every other.
 """

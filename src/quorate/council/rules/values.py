@@ -7,6 +7,7 @@ one action under one rule.
 
 from __future__ import annotations
 
+import hashlib
 import unicodedata
 from collections.abc import Mapping
 from enum import StrEnum
@@ -104,6 +105,26 @@ WELL_KNOWN: Final[Mapping[str, bool]] = MappingProxyType({
 })  # fmt: skip
 """Well-known action -> whether it is critical."""
 
+NEED_TARGET: Final = frozenset({"quarantine", "terminate", "release", "restrict"})
+"""Well-known actions that say nothing without a target."""
+
+
+def check_aim(action: str, target: str | None) -> None:
+    """Check that an action has a target where it takes one.
+
+    Args:
+        action: normal name.
+        target: of the proposal.
+
+    Raises:
+        UsageError: it has none and needs one, or has one and takes none.
+    """
+    if target is None and action in NEED_TARGET:
+        raise UsageError(f"a proposal to {action} takes a target; say what to {action}")
+    # A voter of that name would have no vote on the electorate.
+    if target is not None and action == ProposalAction.CHANGE_ELECTORATE.value:
+        raise UsageError(f"a change of the electorate takes no target, and {target!r} is given")
+
 
 def actions_of(registered: Mapping[str, bool] | None) -> Mapping[str, bool]:
     """All actions of a council: normal name -> whether it is critical.
@@ -156,13 +177,46 @@ def find_action(spelled: object, actions: Mapping[str, bool]) -> str:
 
 
 def check_id(value: object, name: str) -> str:
-    """Give back ``value`` if it can be an id: text of 1 to ``limits.MAX_ID_LENGTH`` characters.
+    """Give back ``value`` if it can be an id: 1 to ``limits.MAX_ID_LENGTH`` visible characters.
+
+    Without white space around them and in Unicode's form NFC: two ids that differ can be told
+    apart, but for letters of several alphabets that look alike.
 
     Raises:
         UsageTypeError: not exactly a ``str``.
-        UsageError: empty, too long, or no Unicode text (a lone surrogate).
+        UsageError: empty, too long, no Unicode text (a lone surrogate), or not of that form.
     """
-    return _text(value, name, 1, limits.MAX_ID_LENGTH)
+    text = _text(value, name, 1, limits.MAX_ID_LENGTH)
+    if text != visible(text):
+        raise UsageError(
+            f"{name} is {text!r}; give visible characters in Unicode's form NFC, with no white "
+            f"space around them, such as {visible(text)!r}"
+        )
+    return text
+
+
+def check_target(value: object) -> str:
+    """Give back ``value`` if it can be a target: 1 to ``limits.MAX_ID_LENGTH`` characters.
+
+    Any of them: what is acted upon has its name from elsewhere, and one that could not be
+    written here could not be stopped.
+
+    Raises:
+        UsageTypeError: not exactly a ``str``.
+        UsageError: empty, too long, or no Unicode text.
+    """
+    return _text(value, "the target", 1, limits.MAX_ID_LENGTH)
+
+
+def visible(text: str) -> str:
+    """What one sees of a text: form NFC, visible characters only, no white space around them."""
+    kept = "".join(letter for letter in text if letter.isprintable())
+    return unicodedata.normalize("NFC", kept).strip()
+
+
+def token_digest(token: str) -> str:
+    """SHA-256 of an execution's token, 64 hex digits: what is sealed before the token is told."""
+    return hashlib.sha256(token.encode()).hexdigest()
 
 
 def check_text(value: object, name: str, most: int) -> str:

@@ -17,7 +17,7 @@ from quorate.core.errors import UsageError
 from quorate.mcp.models import CardAnswer, ComplianceAnswer, ScanAnswer, TargetGiven
 from quorate.mcp.settings import Settings
 from quorate.mcp.tools.sealing import plain_json, sealed_as
-from quorate.mcp.work import Workers
+from quorate.mcp.work import GivenUpError, Workers, check_wanted
 
 Profile = Annotated[
     Literal["core", "full", "experts"],
@@ -159,7 +159,13 @@ class AssuringTools:
         loop = asyncio.get_running_loop()
 
         def progressed(done: int, total: int) -> None:
-            told = asyncio.run_coroutine_threadsafe(context.report_progress(done, total), loop)
+            check_wanted()
+            report = context.report_progress(done, total)
+            try:
+                told = asyncio.run_coroutine_threadsafe(report, loop)
+            except RuntimeError as error:
+                report.close()
+                raise GivenUpError from error
             # A client that does not listen does not hold up the scan.
             with contextlib.suppress(Exception):
                 told.result(_PROGRESS_SECONDS)
@@ -188,6 +194,7 @@ class AssuringTools:
             name=name,
             progress=progressed,
         )
+        check_wanted()
         ledger = self._settings.record
         receipt = None if ledger is None else seal_report(ledger, report)
         return ScanAnswer(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from mcp.server.mcpserver import Context
 from pydantic import Field, StrictInt
@@ -15,6 +15,7 @@ from quorate.core.errors import MisbehaviourError, UsageError
 from quorate.core.exact import Number, exact
 from quorate.core.quorum import Quorum
 from quorate.core.text import shortened
+from quorate.mcp import bounds
 from quorate.mcp.access import Caller, caller_of
 from quorate.mcp.models import (
     AbsenceGiven,
@@ -93,6 +94,7 @@ class DecidingTools:
         caller = caller_of(self._settings, context.request_context.request)
 
         def fold() -> ArbitrateAnswer:
+            _check_programs(proposals, normalize)
             arbiter = _arbiter(protocol, number(quorum, "quorum"), normalize, options)
             intake = _intake(proposals, absent)
             outcome = arbiter.fold(intake)
@@ -214,6 +216,21 @@ def quorum_answer(num_nodes: int) -> QuorumAnswer:
 
 def _key(caller: Caller, request_id: str) -> str:
     return digest({"kind": "quorate/mcp-call/v1", "client": caller.name, "request": request_id})
+
+
+_PROGRAMS: Final = frozenset({"code", "python"})
+
+
+def _check_programs(proposals: list[ProposalGiven], normalize: str | None) -> None:
+    """Programs take longer to read than to send; in one call there may be so much of them."""
+    if normalize not in _PROGRAMS:
+        return
+    size = sum(len(each.payload) for each in proposals if isinstance(each.payload, str))
+    if size > bounds.CODE_CHARACTERS:
+        raise UsageError(
+            f"the answers have {size} characters; read as programs, those of one call may have "
+            f"{bounds.CODE_CHARACTERS}"
+        )
 
 
 def _arbiter(

@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from mcp.server.mcpserver import Context
+from mcp.server.mcpserver.exceptions import ToolError
 from pydantic import Field, StrictFloat
 
+from quorate.core.canonical import canonical
 from quorate.core.errors import UsageError
 from quorate.council import ConsensusProtocol, ProposalStatus
+from quorate.council.ballots import PROPOSE_KIND
 from quorate.council.bounds import MAX_REASON_LENGTH
 from quorate.ledger.receipts import timestamp
 from quorate.mcp.access import caller_of
@@ -52,10 +55,19 @@ class VotingTools:
         request_id: Annotated[
             Id | None, Field(description="your own name for it: proposed again it is no second one")
         ] = None,
+        signature: Annotated[
+            str | None,
+            Field(
+                max_length=128,
+                description="of a voter with a registered key: 128 hex digits, over the request "
+                "that the refusal of an unsigned call tells",
+            ),
+        ] = None,
     ) -> CouncilAnswer:
         """Put an action against an agent to the council's vote. It does nothing by itself.
 
-        A token speaks only for the voters it names.
+        A token speaks only for the voters it names, and a voter with a registered key has to
+        sign besides: the server cannot propose in its name.
         """
         caller = caller_of(self._settings, context.request_context.request)
         voter = caller.voter(proposer)
@@ -63,7 +75,15 @@ class VotingTools:
         def propose() -> CouncilAnswer:
             council = self._council()
             plain_json(evidence, "evidence")
-            id_ = council.propose(voter, action, target, evidence, expiry_seconds, key=request_id)
+            asked = (voter, action, target, evidence, expiry_seconds)
+            if signature is None and voter in council.electorate.keys:
+                wanted = canonical(council.request(*asked).to_dict()).decode()
+                # The SDK's own: all of it has to be told, for it is what is signed.
+                raise ToolError(
+                    f"{voter} has a registered key, so its proposals are signed: call again with "
+                    f"the signature, as the kind {PROPOSE_KIND}, over {wanted}"
+                )
+            id_ = council.propose(*asked, key=request_id, signature=signature)
             return _standing(council, id_)
 
         return await self._workers.run(propose)
