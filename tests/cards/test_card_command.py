@@ -7,7 +7,10 @@ from card_server import sends, serving
 from card_tools import FULL_1_0, changed, small, text_of
 from evidence_tools import KEY, SYSTEM, item, sealed
 
+from quorate.cards import jws
 from quorate.cards.reading import read_card
+from quorate.cards.signed_form import signed_forms
+from quorate.cards.signing import read_private_key
 from quorate.cards.verdict import CardVerdict
 from quorate.cli.app import run
 from quorate.compliance import EvidenceSet, load_profile
@@ -192,6 +195,49 @@ def test_sign_replaces_nothing_unasked(here, quorate, signed):
         "card.json", "card.jwks", "card.key", "s.json",
     ]  # fmt: skip
     assert quorate("card", "sign", signed, *given, "--in-place", "-o", "x")[0] == 2
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_no_link_is_followed_to_where_it_leads(here, quorate, signed, there):
+    """The attack: a link lies where the file is to be, and what it leads to would be written."""
+    if there:
+        (here / "target").write_text("mine")
+    (here / "link").symlink_to("target")
+    given = ["--key", "card.key", "--kid", "acme"]
+    for done in (
+        quorate("card", "sign", "card.json", *given, "-o", "link"),
+        quorate("card", "init", "link"),
+        quorate("card", "key", "link", "--kid", "other"),
+    ):
+        assert done[0] == 2
+        assert "link is there already; name another file" in done[2]
+    assert (here / "link").is_symlink()
+    assert (here / "target").exists() is there
+    assert not there or (here / "target").read_text() == "mine"
+
+
+def test_a_file_that_cannot_be_made_is_told(here, quorate, signed):
+    given = ["--key", "card.key", "--kid", "acme"]
+    code, _, err = quorate("card", "sign", "card.json", *given, "-o", "none/s.json")
+    assert code == 5
+    assert "none/s.json cannot be written: No such file" in err
+
+
+def test_check_of_a_card_signed_in_part(here, quorate, signed):
+    card = json.loads((here / "card.json").read_text())
+    key = read_private_key(here / "card.key")
+    protected = jws.encode(b'{"alg":"ES256","kid":"acme"}')
+    message = f"{protected}.{jws.encode(signed_forms(card, '1.0')[0])}".encode()
+    signature = {"protected": protected, "signature": jws.encode(jws.sign(key, "ES256", message))}
+    (here / "part.json").write_text(json.dumps({**card, "signatures": [signature]}))
+    given = ["card", "check", "part.json", "--trust", "card.jwks"]
+    code, out, _ = quorate(*given)
+    assert code == 0
+    assert "signatures: partial: trusted keys signed it, but not the whole of it" in out
+    assert "there is such in securityRequirements" in out
+    assert quorate(*given, "--strict")[0] == 3
+    code, out, _ = quorate(*given, "--sarif")
+    assert "partial" in out
 
 
 def test_sign_prints_the_card_where_no_file_is_named(quorate, signed):

@@ -11,6 +11,7 @@ import pytest
 
 from quorate.cards import EXPERTS, TrustStore, bounds
 from quorate.cards import signatures as states
+from quorate.cards.signed_form import WHOLE
 
 PAGE = Path(__file__).parents[2] / "docs" / "cards.md"
 TEXT = PAGE.read_text(encoding="utf-8")
@@ -50,14 +51,14 @@ def test_the_extension_is_where_evidence_is_looked_for():
 def test_the_tables_are_whole():
     for expert in EXPERTS:
         assert f"| {expert.number} | {expert.name} | `{expert.field}` |" in TEXT
-    for name in ("VERIFIED", "TAMPERED", "UNKNOWN_KEY", "ALGORITHM", "CRITICAL", "MALFORMED",
-                 "DUPLICATE", "HOST"):  # fmt: skip
-        assert f"| `{getattr(states, name)}` |" in TEXT
+    for state in states.STATES:
+        assert f"| `{state}` |" in TEXT
 
 
 def test_the_bounds_told_are_the_bounds():
     told = (
-        "A card has at most 1 MiB, 32 levels, 256 skills, 64 interfaces and 16 signatures.",
+        "A card has at most 1 MiB, 32 levels, 256 skills, 64 interfaces and 16 signatures;",
+        "has at most 256 characters.",
         "At most 3 redirects",
         "At most 1 MiB and 30 seconds",
     )
@@ -65,4 +66,6 @@ def test_the_bounds_told_are_the_bounds():
         assert words in TEXT
     assert (bounds.MAX_CARD_BYTES, bounds.MAX_CARD_DEPTH) == (1 << 20, 32)
     assert (bounds.MAX_SKILLS, bounds.MAX_INTERFACES, bounds.MAX_SIGNATURES) == (256, 64, 16)
+    assert bounds.MAX_NAME_LENGTH == 256
+    assert f"`{WHOLE}`" in TEXT
     assert (bounds.MAX_REDIRECTS, bounds.MAX_FETCH_SECONDS) == (3, 30)

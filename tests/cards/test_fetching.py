@@ -41,7 +41,8 @@ def here(**changes):
 # --- addresses -----------------------------------------------------------------------------
 
 NOT_PUBLIC = [
-    "0.0.0.0",  # noqa: S104 - not bound to "10.0.0.1", "100.64.0.1", "127.0.0.1", "127.8.8.8", "169.254.169.254",
+    "0.0.0.0",  # noqa: S104 - not bound to
+    "10.0.0.1", "100.64.0.1", "127.0.0.1", "127.8.8.8", "169.254.169.254",
     "172.16.0.1", "172.31.255.255", "192.0.0.1", "192.0.2.1", "192.88.99.1", "192.168.0.1",
     "198.18.0.1", "198.51.100.1", "203.0.113.1", "224.0.0.1", "239.255.255.255", "240.0.0.1",
     "255.255.255.255",
@@ -49,15 +50,31 @@ NOT_PUBLIC = [
     "::ffff:127.0.0.1", "::ffff:10.0.0.1", "::ffff:169.254.169.254", "::7f00:1", "::10.0.0.1",
     "2002:7f00:1::", "2002:a00:1::1", "2002:c0a8:1::", "64:ff9b::7f00:1", "64:ff9b::a00:1",
     "64:ff9b:1::a00:1", "2001:0:4136:e378:8000:63bf:f5ff:fffe",
-    "fe80::5efe:10.0.0.1", "2606:4700::5efe:10.0.0.1",
+    "fe80::5efe:10.0.0.1", "2606:4700::5efe:10.0.0.1", "2002:808:808::5efe:10.0.0.1",
+    "2001:0:a00:1::f7f7:f7f7", "168.63.129.16", "64:ff9b::a83f:8110", "3fff::1", "5f00::1",
+    "192.0.0.192",
+]  # fmt: skip
+# Public by the IPv4 address inside, and not by the address itself.
+PUBLIC_INSIDE = [
+    "fd12::5efe:808:808", "fe80::5efe:808:808", "fec0::5efe:808:808", "ff02::5efe:808:808",
+    "2001:db8::5efe:808:808", "3fff::200:5efe:808:808", "64:ff9b:1::808:808",
+    "64:ff9b:1:7f00:0:100:808:808", "::8.8.8.8",
 ]  # fmt: skip
 PUBLIC = ["1.1.1.1", "8.8.8.8", "93.184.216.34", "2606:4700:4700::1111", "2a00:1450:4001:82a::200e",
-          "64:ff9b::808:808", "::ffff:8.8.8.8"]  # fmt: skip
+          "64:ff9b::808:808", "::ffff:8.8.8.8", "2002:808:808::1", "2606:4700::5efe:8.8.8.8",
+          "2001:0:808:808::f7f7:f7f7"]  # fmt: skip
 
 
 @pytest.mark.parametrize("address", NOT_PUBLIC)
 def test_addresses_that_are_not_public(address):
     assert not_public(ipaddress.ip_address(address)) is not None
+
+
+@pytest.mark.parametrize("address", PUBLIC_INSIDE)
+def test_what_an_address_carries_does_not_make_it_public(address):
+    assert not_public(ipaddress.ip_address(address)) is not None
+    with pytest.raises(FetchRefusedError, match="public internet alone"):
+        fetch_card(f"https://[{address}]/", FetchRules(resolve=never))
 
 
 @pytest.mark.parametrize("address", PUBLIC)

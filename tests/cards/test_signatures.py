@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from quorate.cards import bounds, jws
 from quorate.cards.reading import read_card
 from quorate.cards.signatures import SignatureReport, verify_signatures
-from quorate.cards.signed_form import signed_forms
+from quorate.cards.signed_form import WHOLE, signed_forms, whole_digest
 from quorate.cards.signing import sign_card
 from quorate.cards.trust import TrustedKey, TrustStore
 from quorate.core.errors import UsageError
@@ -23,11 +23,12 @@ from quorate.core.errors import UsageError
 EC_KEY = ec.derive_private_key(7, ec.SECP256R1())
 ED_KEY = Ed25519PrivateKey.from_private_bytes(b"\x05" * 32)
 OTHER = ec.derive_private_key(8, ec.SECP256R1())
+WHOLE_SMALL = whole_digest(small(), "1.0")
 
 
-def trusting(*pairs, signatures=1, hosts=None):
+def trusting(*pairs, signatures=1, hosts=None, names=None):
     keys = [
-        TrustedKey(kid, key.public_key(), jws.algorithms_of(key.public_key()), hosts)
+        TrustedKey(kid, key.public_key(), jws.algorithms_of(key.public_key()), hosts, names)
         for kid, key in pairs
     ]
     return TrustStore(tuple(keys), signatures)
@@ -211,7 +212,7 @@ def test_addresses_of_keys_are_passed_over_and_never_asked(monkeypatch):
     assert (report.state, states(report)) == ("untrusted", ["unknown-key"])
     assert "its jku and jwk and x5u and x5c is not looked at" in report.results[0].reason
     # A trusted key that also names such an address still counts: the address is not why.
-    assert verdict(by_hand(small(), {**header, "kid": "acme"})).verified
+    assert verdict(by_hand(small(), {**header, "kid": "acme", WHOLE: WHOLE_SMALL})).verified
 
 
 def test_one_key_counts_once():
@@ -241,6 +242,25 @@ def test_a_key_speaks_for_its_hosts_alone():
     report = verdict(signed(), other)
     assert (report.state, states(report)) == ("failed", ["host"])
     assert "may not speak for judge.example.com" in report.results[0].reason
+
+
+def test_a_key_speaks_for_its_agents_alone():
+    own = trusting(("acme", EC_KEY), names=("Judge", "Other"))
+    assert verdict(signed(), own).verified
+    for names in (("Other",), ("judge",), ("Judge ",)):
+        report = verdict(signed(), trusting(("acme", EC_KEY), names=names))
+        assert (report.state, states(report)) == ("failed", ["name"])
+        assert "may not speak for agents named 'Judge'" in report.results[0].reason
+
+
+def test_a_key_among_others_that_takes_any_name_is_told():
+    several = trusting(("acme", EC_KEY), ("desk", ED_KEY))
+    assert "may speak for agents of any name" in verdict(signed(), several).results[0].reason
+    for quiet in (
+        trusting(("acme", EC_KEY)),
+        trusting(("acme", EC_KEY), ("desk", ED_KEY), names=("Judge",)),
+    ):
+        assert "any name" not in verdict(signed(), quiet).results[0].reason
 
 
 def test_a_signature_moved_to_another_card_is_tampered():

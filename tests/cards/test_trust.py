@@ -1,5 +1,6 @@
 """Trust stores: keys by name, each for what it may sign; whatever is wrong is told by its key."""
 
+import base64
 import json
 import os
 import stat
@@ -7,12 +8,13 @@ import stat
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from quorate.cards import jws
 from quorate.cards.signing import make_key, read_private_key
 from quorate.cards.trust import TrustStore, jwk_of, key_of_jwk
 from quorate.core.errors import OperationalError, UsageError
-from quorate.core.identity import Ed25519Signer
+from quorate.core.identity import SMALL_ORDER, Ed25519Signer
 from quorate.ledger import write_key
 
 EC_KEY = ec.derive_private_key(7, ec.SECP256R1())
@@ -48,6 +50,7 @@ public = '''
 {EC_PEM}'''
 [[keys]]
 kid = "desk"
+names = ["Judge", "Judge 2"]
 algorithms = ["EdDSA"]
 jwk = {{kty = "OKP", crv = "Ed25519", x = "{x}"}}
 """
@@ -57,6 +60,7 @@ jwk = {{kty = "OKP", crv = "Ed25519", x = "{x}"}}
     acme, desk = store.keys
     assert (acme.kid, acme.algorithms, acme.hosts) == ("acme", ("ES256",), ("agents.example.com",))
     assert (desk.kid, desk.algorithms, desk.hosts) == ("desk", ("EdDSA",), None)
+    assert (acme.names, desk.names) == (None, ("Judge", "Judge 2"))
     assert store.key("acme") is acme
     assert store.key("other") is None
     assert TrustStore.from_dict(json.loads(json.dumps(store.to_dict()))) == store
@@ -108,6 +112,12 @@ ONE = {"kid": "acme", "public": EC_PEM}
         ({"keys": [{**ONE, "algorithms": ["none"]}]}, "'none' does not fit the key"),
         ({"keys": [{**ONE, "algorithms": []}]}, "give a list such as \\['ES256'\\]"),
         ({"keys": [{**ONE, "hosts": "x"}]}, "give a list of host names"),
+        ({"keys": [{**ONE, "hosts": ["a"] * 257}]}, "1 to 256"),
+        ({"keys": [{**ONE, "names": "x"}]}, "give a list of 1 to 256 names of agents"),
+        ({"keys": [{**ONE, "names": []}]}, "names is of type list; give a list of 1 to 256"),
+        ({"keys": [{**ONE, "names": ["x"] * 257}]}, "give a list of 1 to 256"),
+        ({"keys": [{**ONE, "names": [5]}]}, "a name is"),
+        ({"keys": [{**ONE, "names": [""]}]}, "a name"),
         ({"keys": [{**ONE, "hosts": ["a b"]}]}, "the host 'a b' is no host name"),
         ({"keys": [{"kid": "a", "public": private_pem(EC_KEY).decode()}]}, "holds a private key"),
         ({"keys": [{"kid": "a", "public": "x"}]}, "no public key in PEM"),
@@ -153,6 +163,40 @@ def test_weak_and_strange_keys_are_refused():
     old = dsa.generate_private_key(2048).public_key()
     with pytest.raises(UsageError, match="a key of another kind"):
         TrustStore.from_dict({"keys": [{"kid": "a", "public": pem(old)}]})
+
+
+NEUTRAL = bytes([1, *bytes(31)])
+
+
+@pytest.mark.parametrize("y", sorted(SMALL_ORDER))
+@pytest.mark.parametrize("sign", [0, 1])
+def test_keys_under_which_anybody_signs_are_refused(y, sign):
+    raw = (y | sign << 255).to_bytes(32, "little")
+    jwk = {"kty": "OKP", "crv": "Ed25519", "x": jws.encode(raw)}
+    # An Ed25519 key in PEM is these 12 bytes of DER, and the key itself.
+    der = bytes.fromhex("302a300506032b6570032100") + raw
+    body = base64.b64encode(der).decode()
+    for given in (
+        {"jwk": jwk},
+        {"public": f"-----BEGIN PUBLIC KEY-----\n{body}\n-----END PUBLIC KEY-----\n"},
+    ):
+        with pytest.raises(UsageError, match=r"key 1 \('a'\): the key is a point of small order"):
+            TrustStore.from_dict({"keys": [{"kid": "a", **given}]})
+    with pytest.raises(UsageError, match="small order"):
+        TrustStore.from_jwks({"keys": [{"kid": "a", **jwk}]})
+
+
+def test_the_attack_of_small_order_is_one():
+    """Where such a key is trusted, a signature that nobody made is over every card."""
+    key = Ed25519PublicKey.from_public_bytes(NEUTRAL)
+    assert jws.verify(key, "EdDSA", NEUTRAL + bytes(32), b"whatever one likes")
+
+
+@pytest.mark.parametrize("y", [2**255 - 19, 2**255 - 18, 2**255 - 1])
+def test_keys_in_another_spelling_are_refused(y):
+    jwk = {"kty": "OKP", "crv": "Ed25519", "x": jws.encode(y.to_bytes(32, "little"))}
+    with pytest.raises(UsageError, match="not in its one spelling"):
+        TrustStore.from_dict({"keys": [{"kid": "a", "jwk": jwk}]})
 
 
 @pytest.mark.parametrize("text", ["[[keys", "x = " + "9" * 5000, "{", '{"keys": 1}', "\x00"])

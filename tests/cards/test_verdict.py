@@ -8,12 +8,14 @@ from card_tools import FULL_0_3, changed, small, text_of
 from cryptography.hazmat.primitives.asymmetric import ec
 from evidence_tools import KEY, POLICY, STRANGER, SYSTEM, TODAY, core_items, item, sealed
 
+from quorate.cards import jws
 from quorate.cards.checking import check_card
 from quorate.cards.coverage import EXPERTS
 from quorate.cards.lint import EVIDENCE_URI
 from quorate.cards.reading import path_of, read_card
 from quorate.cards.sarif import RULES, to_sarif
 from quorate.cards.sealed import replay, seal_verdict
+from quorate.cards.signed_form import signed_forms
 from quorate.cards.signing import sign_card
 from quorate.cards.trust import TrustedKey, TrustStore
 from quorate.cards.verdict import CardVerdict
@@ -106,6 +108,66 @@ def test_a_card_does_not_pass_where_one_thing_is_not_shown(how, what, whole):
 def test_an_unsigned_card_does_not_pass(whole):
     verdict = check(bearing(named(small()), *whole))
     assert (verdict.covered, verdict.shown, verdict.passed) == (14, True, False)
+
+
+def as_the_sdk_signs(card):
+    """A signature over what the official SDK covers, and nothing more."""
+    protected = jws.encode(b'{"alg":"ES256","kid":"acme"}')
+    message = f"{protected}.{jws.encode(signed_forms(card, '1.0')[0])}".encode()
+    value = jws.encode(jws.sign(CARD_KEY, "ES256", message))
+    return {**card, "signatures": [{"protected": protected, "signature": value}]}
+
+
+STRONG = small(
+    securitySchemes={
+        "mtls": {"mtlsSecurityScheme": {"description": "A certificate of ours."}},
+        "weak": {"apiKeySecurityScheme": {"location": "header", "name": "k"}},
+    },
+    securityRequirements=[{"schemes": {"mtls": {"list": []}}}],
+)
+
+
+@pytest.mark.parametrize(
+    "needs",
+    [
+        [{"schemes": {"weak": {"list": []}}}],
+        [{"schemes": {"mtls": {"list": []}}}, {"schemes": {}}],
+        [{"schemes": {"mtls": {"list": []}}}, {"schemes": {"weak": {}}}],
+        [],
+    ],
+)
+def test_what_no_signature_covers_does_not_pass(needs, whole):
+    """The attack: who may use the agent is changed, and the SDK's signature still fits."""
+    card = bearing(named(STRONG), *whole)
+    ours = signed(card)
+    assert check(ours).passed
+    bad = {**ours, "securityRequirements": needs}
+    verdict = check(bad)
+    assert (verdict.valid, verdict.signatures.state, verdict.passed) == (True, "failed", False)
+    theirs = as_the_sdk_signs(card)
+    for one in (theirs, {**theirs, "securityRequirements": needs}):
+        verdict = check(one)
+        assert (verdict.valid, verdict.covered, verdict.shown) == (True, 14, True)
+        assert (verdict.signatures.state, verdict.passed) == ("partial", False)
+        assert CardVerdict.from_dict(json.loads(json.dumps(verdict.to_dict()))) == verdict
+
+
+def test_another_agent_s_evidence_does_not_pass_under_a_key_held_to_its_names(whole):
+    """The attack: a trusted signer gives its own agent the name and the evidence of another's."""
+    key = ec.derive_private_key(9, ec.SECP256R1())
+    card = bearing(named(small()), *whole)
+    card["supportedInterfaces"][0]["url"] = "https://mallory.example.net/a2a"
+    worn = sign_card(read_card(card), key, "mallory")
+    ours = TrustedKey("acme", CARD_KEY.public_key(), ("ES256",), names=(SYSTEM.name,))
+    public = key.public_key()
+    loose = TrustedKey("mallory", public, ("ES256",), ("mallory.example.net",))
+    verdict = check(worn, trust=TrustStore((ours, loose)))
+    assert verdict.passed
+    assert "it may speak for agents of any name" in verdict.signatures.results[0].reason
+    held = TrustedKey("mallory", public, ("ES256",), names=("Mallory's",))
+    verdict = check(worn, trust=TrustStore((ours, held)))
+    assert (verdict.covered, verdict.signatures.state, verdict.passed) == (14, "failed", False)
+    assert verdict.signatures.results[0].state == "name"
 
 
 @pytest.mark.parametrize("place", range(14))

@@ -40,7 +40,7 @@ def leads_away(argument):
     return argument not in WORDS and ("/" in argument or ".." in argument)
 
 
-@settings(max_examples=250, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @example(command=["keys", "new"], arguments=["."])
 @example(command=["init"], arguments=["n" * 300])
 @example(command=["ledger", "ls"], arguments=["--kind", "\udcff"])
@@ -61,7 +61,7 @@ def test_any_arguments_end_in_an_exit_code(here, command, arguments):
         assert json.loads(out.getvalue())["exit_code"] == code
 
 
-@settings(max_examples=100, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(data=st.binary(max_size=80) | st.text(max_size=40).map(str.encode))
 @pytest.mark.parametrize(
     ("name", "arguments"),

@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 
 from quorate.core.errors import UsageError
 from quorate.core.identity import (
+    SMALL_ORDER,
     Ed25519Signer,
     Ed25519Verifier,
     HmacSigner,
+    check_ed25519,
     signed_bytes,
     verify_note,
 )
@@ -21,6 +23,7 @@ from quorate.core.identity import (
 SECRET = bytes(range(32))
 ED = Ed25519Signer(SECRET)
 MAC = HmacSigner(SECRET)
+GOOD = ED.verifier.note_public
 BOTH = pytest.mark.parametrize("signer", [ED, MAC], ids=["ed25519", "hmac"])
 
 # RFC 8032, section 7.1: secret key, public key, message, signature.
@@ -203,9 +206,43 @@ def test_keys_of_other_lengths_are_refused(length):
         with pytest.raises(UsageError, match="32 bytes"):
             kind(bytes(length))
     with pytest.raises(UsageError, match="the public key has"):
-        Ed25519Verifier(bytes(length), bytes(32))
+        Ed25519Verifier(bytes(length), GOOD)
     with pytest.raises(UsageError, match="the note public key has"):
-        Ed25519Verifier(bytes(32), bytes(length))
+        Ed25519Verifier(GOOD, bytes(length))
+
+
+SMALL = [
+    (y | sign << 255).to_bytes(32, "little") for y in sorted(SMALL_ORDER) for sign in (0, 1)
+]  # fmt: skip
+
+
+def test_under_a_point_of_small_order_anybody_signs():
+    """The attack: R the neutral point and S nought is a signature over whatever one likes."""
+    forged = bytes([1, *bytes(63)])
+    Ed25519PublicKey.from_public_bytes(bytes([1, *bytes(31)])).verify(forged, b"anything")
+    assert len(SMALL) == 10
+
+
+@pytest.mark.parametrize("raw", SMALL)
+def test_points_of_small_order_are_no_keys(raw):
+    for halves, name in (((raw, GOOD), "the public key"), ((GOOD, raw), "the note public key")):
+        with pytest.raises(UsageError, match=f"{name} is a point of small order"):
+            Ed25519Verifier(*halves)
+        text = "ed25519:" + base64.urlsafe_b64encode(b"".join(halves)).decode().rstrip("=")
+        with pytest.raises(UsageError, match="small order"):
+            Ed25519Verifier.from_text(text)
+
+
+@pytest.mark.parametrize("y", range(2**255 - 19, 2**255))
+def test_keys_in_another_spelling_are_refused(y):
+    for sign in (0, 1):
+        with pytest.raises(UsageError, match="not in its one spelling"):
+            check_ed25519((y | sign << 255).to_bytes(32, "little"), "key")
+
+
+@given(st.binary(min_size=32, max_size=32))
+def test_keys_that_are_made_are_all_taken(secret):
+    check_ed25519(Ed25519Signer(secret).verifier.note_public, "key")
 
 
 @BOTH

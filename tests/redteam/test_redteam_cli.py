@@ -103,6 +103,21 @@ def test_a_sealed_scan_verifies(quorate, tmp_path):
         assert ledger.get(1).entry_hash == told["sealed"]["hash"]
 
 
+def test_a_system_file_names_what_was_attacked(quorate, tmp_path):
+    (tmp_path / "system.toml").write_text('name = "desk"\nversion = "3"\n')
+    (tmp_path / "own_desk.py").write_text("def says_no(request):\n    return 'no'\n")
+    arguments = ("scan", "own_desk.py:says_no", "--system", "system.toml", "--json")
+    told = json.loads(quorate(*arguments, "--strategy", "RT-BFLA")[1])
+    assert (told["target"], told["version"]) == ("desk", "3")
+    for target in ("scripted-hardened", "quorate.redteam.scripted:hardened"):
+        code, _, words = quorate("scan", target, "--system", "system.toml")
+        assert code == 2
+        assert "the built-in script scripted-hardened, which is no system" in words
+    code, _, words = quorate("scan", "own_desk.py:says_no", "--system", "gone.toml")
+    assert code == 2
+    assert "there is no gone.toml" in words
+
+
 def test_markdown_is_saved_and_nothing_is_replaced(quorate, tmp_path):
     code, out, _ = quorate("scan", "scripted-naive", "--markdown", "report.md")
     assert code == 0

@@ -21,6 +21,7 @@ from quorate.redteam import (
     Step,
     Strategy,
     bounds,
+    builtin,
     read_report,
     register_strategy,
     scan,
@@ -52,6 +53,42 @@ def test_a_forged_scan_does_not_verify_though_it_is_signed(body):
         with pytest.raises(VerificationError) as caught:
             ledger.verify(replay=True)
     assert (caught.value.index, caught.value.rule) == (0, "replay")
+
+
+def guarded(request):
+    return builtin()["scripted-hardened"](request)
+
+
+def test_a_version_is_sealed_and_a_report_without_one_reads_as_before():
+    versioned = scan(guarded, ["RT-CRESCENDO"], seed=7, name="triage", version="2.1.0")
+    plain = scan(guarded, ["RT-CRESCENDO"], seed=7, name="triage")
+    assert versioned.to_dict()["format"] == "quorate/redteam-report/2"
+    assert versioned.describe().startswith("triage 2.1.0: resilience 1.000")
+    assert plain.to_dict()["format"] == "quorate/redteam-report/1"
+    assert "version" not in plain.to_dict()
+    with Ledger.open("memory:") as ledger:
+        for made in (versioned, plain):
+            assert read_report(seal_report(ledger, made)) == made
+
+
+@pytest.mark.parametrize(
+    ("named", "changes"),
+    [
+        (None, {"version": "2.1.0"}),
+        (None, {"format": "quorate/redteam-report/2"}),
+        ("2.1.0", {"format": "quorate/redteam-report/1"}),
+        ("2.1.0", {"version": None}),
+        ("2.1.0", {"version": ""}),
+        ("2.1.0", {"version": 2}),
+        ("2.1.0", {"target": "scripted-hardened", "scripted": True}),
+        ("2.1.0", {"format": "quorate/redteam-report/3"}),
+    ],
+)
+def test_a_version_written_in_or_out_by_hand_does_not_verify(named, changes):
+    made = scan(guarded, ["RT-CRESCENDO"], seed=7, name="triage", version=named)
+    replay(KIND, body_of(made))
+    with pytest.raises(VerificationError, match="the scan is not sound"):
+        replay(KIND, body_of(made) | changes)
 
 
 def paths(value, at=()):

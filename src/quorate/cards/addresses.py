@@ -1,7 +1,7 @@
 """Where an IP address leads: to the public internet, or to somewhere that is nobody's business.
 
-An address that carries another inside (IPv4-mapped, 6to4, NAT64, Teredo) leads where that one
-leads, too.
+An address that carries another inside (IPv4-mapped, 6to4, NAT64, Teredo, ISATAP) is of the
+public internet only if that one is, too.
 """
 
 from __future__ import annotations
@@ -11,28 +11,53 @@ from typing import Final
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-_CGNAT: Final = ipaddress.ip_network("100.64.0.0/10")
-_NAT64: Final = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff9b:1::/48"))
+_NOT_PUBLIC: Final = tuple(
+    (ipaddress.ip_network(net), what)
+    for net, what in (
+        ("100.64.0.0/10", "shared by a carrier (RFC 6598)"),
+        ("192.0.0.0/24", "set aside for protocols (RFC 6890)"),
+        ("192.88.99.0/24", "a relay of 6to4 (RFC 7526)"),
+        ("168.63.129.16/32", "a cloud's own, the same for each of its machines"),
+        ("64:ff9b:1::/48", "for translation inside a network (RFC 8215)"),
+        ("100::/64", "for what is thrown away (RFC 6666)"),
+        ("2001:db8::/32", "for documentation (RFC 3849)"),
+        ("3fff::/20", "for documentation (RFC 9637)"),
+        ("5f00::/16", "for segments of a route (RFC 9602)"),
+        ("fec0::/10", "private to a site (RFC 3879)"),
+    )
+)
+"""Said here, for the standard library has learnt of some of them in later versions alone."""
+
+_TRANSLATED: Final = ipaddress.ip_network("64:ff9b::/96")
+_CLOTHES: Final = (
+    ipaddress.ip_network("::ffff:0:0/96"),
+    ipaddress.ip_network("2001::/32"),
+    ipaddress.ip_network("2002::/16"),
+    _TRANSLATED,
+)
+"""IPv4-mapped, Teredo, 6to4, NAT64: these lead where the address inside leads, and nowhere else."""
+
 _COMPATIBLE: Final = ipaddress.ip_network("::/96")
-_SITE_LOCAL: Final = ipaddress.ip_network("fec0::/10")
-_RELAY: Final = ipaddress.ip_network("192.88.99.0/24")
 _ISATAP: Final = frozenset({0x00005EFE, 0x02005EFE})
 
 
 def not_public(address: Address) -> str | None:
     """Why an address is none of the public internet; ``None`` where it is one."""
-    inside = _carried(address)
-    if inside is not None:
+    for inside in _carried(address):
         why = not_public(inside)
-        return None if why is None else f"{why} ({inside}, inside {address})"
+        if why is not None:
+            return f"{why} ({inside}, inside {address})"
+    # What it carries may be public, and it itself lead inside all the same.
+    if any(address in net for net in _CLOTHES):
+        return None
     for what, is_so in (
         ("loopback", address.is_loopback),
         ("unspecified", address.is_unspecified),
         ("link-local", address.is_link_local),
         ("multicast", address.is_multicast),
-        ("shared by a carrier (RFC 6598)", address in _CGNAT),
-        ("private", address.is_private or address in _SITE_LOCAL),
-        ("reserved", address.is_reserved or address in _RELAY),
+        *((what, address in net) for net, what in _NOT_PUBLIC),
+        ("private", address.is_private),
+        ("reserved", address.is_reserved),
         ("not of the public internet", not address.is_global),
     ):
         if is_so:
@@ -40,19 +65,17 @@ def not_public(address: Address) -> str | None:
     return None
 
 
-def _carried(address: Address) -> ipaddress.IPv4Address | None:
-    """The IPv4 address that an IPv6 address carries inside, if it does."""
+def _carried(address: Address) -> list[ipaddress.IPv4Address]:
+    """The IPv4 addresses that an IPv6 address carries inside."""
     if isinstance(address, ipaddress.IPv4Address):
-        return None
-    teredo = address.teredo
-    found = address.ipv4_mapped or address.sixtofour or (teredo[1] if teredo else None)
+        return []
+    found = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
     low = int(address) & 0xFFFFFFFF
-    translated = any(address in net for net in _NAT64)
     compatible = address in _COMPATIBLE and low > 1
     isatap = (int(address) >> 32) & 0xFFFFFFFF in _ISATAP
-    if found is None and (translated or compatible or isatap):
-        return ipaddress.IPv4Address(low)
-    return found
+    if address in _TRANSLATED or compatible or isatap:
+        found.append(ipaddress.IPv4Address(low))
+    return [each for each in found if each is not None]
 
 
 def literal(host: str) -> Address | None:

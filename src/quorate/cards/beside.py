@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from quorate.cards.form import V0_3, V1_0, objects
+from quorate.cards.form import V1_0, objects
 from quorate.cards.problems import Path, Problem, error, warning, where
-from quorate.cards.views import interfaces, requirements, schemes
+from quorate.cards.views import interfaces, schemes
 
 _UNSIGNED: Final = "a signature does not cover it, so it has to say the same"
 
@@ -69,19 +69,25 @@ def _of_interfaces(card: dict[str, Any], member: str, value: Any, path: Path) ->
 
 
 def _needs(card: dict[str, Any], value: Any, path: Path) -> Iterator[Problem]:
-    inside = path[:-1]
-    there = (*inside, "securityRequirements")
-    at = len(there)
-    said = [
-        (each.path[at], each.name, each.scopes)
-        for each in requirements(card, V1_0)
-        if each.path[:at] == there
-    ]
-    old = [
-        (each.path[1], each.name, each.scopes) for each in requirements({"security": value}, V0_3)
-    ]
-    if repr(sorted(said, key=repr)) != repr(sorted(old, key=repr)) or not isinstance(value, list):
-        yield error(path, "beside", f"differs from {where(there)}; {_UNSIGNED}")
+    holder: Any = card
+    for step in path[:-1]:
+        holder = holder[step]
+    listed = holder.get("securityRequirements")
+    # One by one: an alternative that asks for nothing is one, too.
+    said = [_asked(item.get("schemes")) for _, item in objects(listed, ())]
+    old = [_asked(item) for _, item in objects(value, ())]
+    if not isinstance(value, list) or repr(said) != repr(old) or len(old) != len(value):
+        there = where((*path[:-1], "securityRequirements"))
+        yield error(path, "beside", f"differs from {there}; {_UNSIGNED}")
+
+
+def _asked(named: Any) -> list[tuple[str, list[Any]]]:
+    """The schemes of one alternative and their scopes, in either version's form."""
+    found = []
+    for name, scopes in named.items() if isinstance(named, dict) else ():
+        listed = scopes.get("list") if isinstance(scopes, dict) else scopes
+        found.append((name, listed if isinstance(listed, list) else []))
+    return sorted(found, key=repr)
 
 
 def _of_scheme(card: dict[str, Any], member: str, value: Any, path: Path) -> Iterator[Problem]:

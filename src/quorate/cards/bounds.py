@@ -34,11 +34,23 @@ MAX_MEMBERS: Final = 256
 MAX_TEXT_LENGTH: Final = 16 << 10
 """Longest text that a card's form fixes, in characters."""
 
+MAX_NAME_LENGTH: Final = 256
+"""Longest name of a member that the writer of a card chooses, in characters."""
+
+MAX_HINT_LENGTH: Final = 64
+"""Longest name for which one that was meant is looked for: that takes time by its square."""
+
+MAX_HINT_NAMES: Final = 64
+"""Most names among which one that was meant is looked for."""
+
 MAX_PROBLEMS: Final = 200
 """Most problems told of one card; what is left out is counted."""
 
 MAX_TRUSTED_KEYS: Final = 256
 """Most keys in one trust store."""
+
+MAX_KEY_NAMES: Final = 256
+"""Most agents, and most hosts, that one trusted key may be held to."""
 
 MAX_CANDIDATE_TOOLS: Final = 256
 """Most tools that a candidate can name."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from typing import Any, Final
 from quorate.arbitration.forms import shown
 from quorate.cards import bounds
 from quorate.cards.advice import advice, kind_of
+from quorate.cards.hints import near
 from quorate.cards.problems import Path, Problem, error, warning
 from quorate.cards.shapes import (
     ANY_NAME,
@@ -105,12 +105,7 @@ class _Walk:
             if not name:
                 return
         form = self._forms[name]
-        if len(value) > bounds.MAX_MEMBERS:
-            self._error(
-                path,
-                "size",
-                f"has {len(value)} members; at most {bounds.MAX_MEMBERS} are read",
-            )
+        if not self._sized(value, path):
             return
         for member, item in value.items():
             self._member(name, form, member, item, (*path, member))
@@ -122,17 +117,31 @@ class _Walk:
         if not self._old and name in CHOICES_1_0:
             self._choice(form, value, path)
 
+    def _sized(self, value: dict[str, Any], path: Path) -> bool:
+        """Whether an object has so few members, and so short names, that it is looked at."""
+        if len(value) > bounds.MAX_MEMBERS:
+            most = bounds.MAX_MEMBERS
+            self._error(path, "size", f"has {len(value)} members; at most {most} are read")
+            return False
+        longest = max(map(len, value), default=0)
+        if longest > bounds.MAX_NAME_LENGTH:
+            most = bounds.MAX_NAME_LENGTH
+            told = f"has a member whose name has {longest} characters; at most {most} are read"
+            self._error(path, "size", told)
+            return False
+        return True
+
     def _scheme_type(self, value: dict[str, Any], path: Path) -> str:
         kind = value.get("type")
         if isinstance(kind, str) and kind in TYPES_0_3:
             return kind
         given = f"is {shown(kind)}" if "type" in value else "is missing"
         known = ", ".join(f'"{each}"' for each in TYPES_0_3)
-        hint = _near(kind, TYPES_0_3) if isinstance(kind, str) else ""
+        hint = near(kind, TYPES_0_3) if isinstance(kind, str) else ""
         self._error(
             (*path, "type"),
             "security-scheme",
-            f"{given}; give one of {known}{'; ' if hint else ''}{hint}",
+            f"{given}; give one of {known}{hint}",
         )
         return ""
 
@@ -169,14 +178,13 @@ class _Walk:
             return
         camel = re.sub(r"_+([a-z0-9])", lambda m: m[1].upper(), member)
         if camel != member and camel in form:
-            hint = f"members are written in camelCase: {camel}"
+            hint = f"; members are written in camelCase: {camel}"
+        elif member in self._elsewhere and not self._is_spelling(member, form):
+            hint = f"; {self._elsewhere[member]}"
         else:
-            near = _near(member, form)
-            hint = near or self._elsewhere.get(member, "")
-            if member in self._elsewhere and not self._is_spelling(member, form):
-                hint = self._elsewhere[member]
+            hint = near(member, form)
         known = ", ".join(sorted(form)) or "none"
-        self._error(path, "unknown", f"is no member here; {hint or f'there are {known}'}")
+        self._error(path, "unknown", f"is no member here{hint or f'; there are {known}'}")
 
     @staticmethod
     def _is_spelling(member: str, form: Form) -> bool:
@@ -202,10 +210,7 @@ class _Walk:
         if not isinstance(item, dict):
             self._wrong(name, member, each, item, path)
             return
-        if len(item) > bounds.MAX_MEMBERS:
-            self._error(
-                path, "size", f"has {len(item)} members; at most {bounds.MAX_MEMBERS} are read"
-            )
+        if not self._sized(item, path):
             return
         if each.required and not item:
             told = f"is empty; give {advice(name, member, each)}"
@@ -235,14 +240,6 @@ class _Walk:
         elif not item.strip() and each.required:
             what = "blank" if item else "empty"
             self._error(path, "required", f"is {what}; give {advice(name, member, each)}")
-
-
-def _near(name: str, known: Any) -> str:
-    found = difflib.get_close_matches(name, list(known), n=1)
-    if not found:
-        folded = {each.casefold(): each for each in known}
-        found = [folded[name.casefold()]] if name.casefold() in folded else []
-    return f'did you mean "{found[0]}"?' if found else ""
 
 
 def objects(value: Any, path: Path) -> Iterator[tuple[Path, dict[str, Any]]]:

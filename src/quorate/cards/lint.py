@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterator
 from typing import Any, Final
 
 from quorate.cards.form import V0_3, objects
+from quorate.cards.hints import near
 from quorate.cards.locating import texts
 from quorate.cards.problems import Path, Problem, error, warning, where
 from quorate.cards.urls import lint_urls
@@ -25,8 +25,13 @@ BINDINGS: Final = ("GRPC", "HTTP+JSON", "JSONRPC")
 EVIDENCE_URI: Final = "urn:quorate:a2a:evidence:1"
 """Names the extension whose params hold evidence."""
 
+_CONTROLS: Final = r"\x00-\x1f\x7f"
+_WORD: Final = r"[\w!#$%&'*+.^`|~-]+"
+# No part can begin with what the one before it ends with, so there is one way to read a text:
+# with two for each of its parameters, refusing a text would take time by a power of two.
 _MEDIA_TYPE: Final = re.compile(
-    r"(?:[A-Za-z0-9][\w!#$&^.+-]{0,126}|\*)/(?:[A-Za-z0-9][\w!#$&^.+-]{0,126}|\*)(?:\s*;\s*[^;]+)*",
+    r"(?:[A-Za-z0-9][\w!#$&^.+-]{0,126}|\*)/(?:[A-Za-z0-9][\w!#$&^.+-]{0,126}|\*)"
+    rf'(?:[ \t]*;[ \t]*{_WORD}=(?:{_WORD}|"(?:[^"\\{_CONTROLS}]|\\[^{_CONTROLS}])*"))*',
     re.ASCII,
 )
 _SHORTHANDS: Final = frozenset({"audio", "data", "file", "image", "text", "video"})
@@ -96,7 +101,7 @@ def _binding(binding: str, path: Path) -> Iterator[Problem]:
         yield warning(path, "transport", "is a protocol of its own, which few clients speak")
         return
     known = ", ".join(f'"{name}"' for name in BINDINGS)
-    hint = _near(binding, BINDINGS)
+    hint = near(binding, BINDINGS)
     yield error(
         path, "transport", f"is {binding[:40]!r}; give one of {known}, or the URI of another{hint}"
     )
@@ -189,8 +194,21 @@ def _extended(card: dict[str, Any], version: str) -> Iterator[Problem]:
         yield warning(path, "security", told)
 
 
+def _offered(card: dict[str, Any], version: str) -> dict[str, set[str]]:
+    """The scopes that the flows of each OAuth 2 scheme offer."""
+    return {
+        name: {
+            scope
+            for _, _, flow in flows(scheme)
+            for scope in (flow["scopes"] if isinstance(flow.get("scopes"), dict) else ())
+        }
+        for name, scheme in schemes(card, version).items()
+        if scheme.kind == "oauth2"
+    }
+
+
 def _requirements(card: dict[str, Any], version: str) -> Iterator[Problem]:
-    declared, readable = declared_schemes(card), schemes(card, version)
+    declared, offered = declared_schemes(card), _offered(card, version)
     used = set()
     unknown = 0
     known = f"there are {', '.join(sorted(declared)[:5])}" if declared else "there is none"
@@ -198,20 +216,14 @@ def _requirements(card: dict[str, Any], version: str) -> Iterator[Problem]:
         used.add(each.name)
         if each.name not in declared:
             unknown += 1
-            hint = _near(each.name, declared) if unknown <= _MOST_HINTS else ""
+            hint = near(each.name, declared) if unknown <= _MOST_HINTS else ""
             yield error(
                 each.path, "security-scheme", f"names no scheme of securitySchemes; {known}{hint}"
             )
             continue
-        scheme = readable.get(each.name)
-        if scheme is None or scheme.kind != "oauth2":
+        if each.name not in offered:
             continue
-        offered = {
-            name
-            for _, _, flow in flows(scheme)
-            for name in (flow["scopes"] if isinstance(flow.get("scopes"), dict) else ())
-        }
-        lacking = sorted({str(scope) for scope in each.scopes} - offered)
+        lacking = sorted({str(scope) for scope in each.scopes} - offered[each.name])
         if lacking:
             yield error(
                 each.path, "security-scheme", f"asks for the scope {lacking[0][:40]!r}, which no "
@@ -260,9 +272,3 @@ def _texts(card: dict[str, Any]) -> Iterator[Problem]:
                 path, "characters", "holds characters that are not seen, or turn the direction of "
                 "what is: it can read otherwise than it is written"
             )  # fmt: skip
-
-
-def _near(name: str, known: Any) -> str:
-    found = difflib.get_close_matches(name.upper(), [each.upper() for each in known], n=1)
-    meant = next((each for each in known if found and each.upper() == found[0]), None)
-    return "" if meant is None else f'; did you mean "{meant}"?'

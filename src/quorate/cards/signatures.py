@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from quorate.arbitration.forms import items, members, shown
 from quorate.cards import bounds
 from quorate.cards.jws import decode, encode, verify
-from quorate.cards.signed_form import signed_forms
+from quorate.cards.signed_form import WHOLE, signed_forms, uncovered, whole_digest
 from quorate.cards.trust import TrustedKey, TrustStore
 from quorate.cards.views import interfaces
 from quorate.core.canonical import parse
@@ -25,10 +25,11 @@ from quorate.core.text import counted, shortened
 VERIFIED: Final = "verified"
 UNSIGNED: Final = "unsigned"
 UNTRUSTED: Final = "untrusted"
+PARTIAL: Final = "partial"
 FAILED: Final = "failed"
 UNCHECKED: Final = "unchecked"
 
-# States of single signatures besides VERIFIED.
+# States of single signatures besides VERIFIED and PARTIAL.
 TAMPERED: Final = "tampered"
 UNKNOWN_KEY: Final = "unknown-key"
 ALGORITHM: Final = "algorithm"
@@ -36,10 +37,14 @@ CRITICAL: Final = "critical"
 MALFORMED: Final = "malformed"
 DUPLICATE: Final = "duplicate"
 HOST: Final = "host"
+NAME: Final = "name"
 
-_STATES: Final = (
-    VERIFIED, TAMPERED, UNKNOWN_KEY, ALGORITHM, CRITICAL, MALFORMED, DUPLICATE, HOST,
+STATES: Final = (
+    VERIFIED, PARTIAL, TAMPERED, UNKNOWN_KEY, ALGORITHM, CRITICAL, MALFORMED, DUPLICATE, HOST, NAME,
 )  # fmt: skip
+"""All states of single signatures."""
+
+_SIGNED: Final = frozenset({VERIFIED, PARTIAL})
 _POINTERS: Final = ("jku", "jwk", "x5u", "x5c")
 _PROTECTED_ONLY: Final = ("alg", "crit", "b64", "kid")
 _MOST_HEADER: Final = 16 << 10
@@ -53,11 +58,12 @@ class SignatureResult:
         index: its place in the card, from 0.
         kid: the key it names, if it can be read.
         algorithm: the algorithm it names, if it can be read.
-        state: ``"verified"``, or why not: ``"tampered"``, the key's but not over this card;
-            ``"unknown-key"``; ``"algorithm"``, one that is not allowed that key, or nobody;
-            ``"critical"``, it asks for extensions that are not understood; ``"malformed"``;
-            ``"duplicate"``, its key signs more than once; ``"host"``, the key does not
-            speak for this agent.
+        state: ``"verified"``, or why not: ``"partial"``, the key's, but not over the whole
+            card; ``"tampered"``, the key's but not over this card; ``"unknown-key"``;
+            ``"algorithm"``, one that is not allowed that key, or nobody; ``"critical"``, it asks
+            for extensions that are not understood; ``"malformed"``; ``"duplicate"``, its key
+            signs more than once; ``"host"`` and ``"name"``, the key does not speak for agents
+            there, or of that name.
         reason: one sentence for people.
     """
 
@@ -88,7 +94,7 @@ class SignatureResult:
         texts = [form["reason"], form["kid"] or "", form["algorithm"] or ""]
         if type(form["index"]) is not int or not all(isinstance(text, str) for text in texts):
             raise UsageError("a signature has a number, and texts or null for the rest")
-        if form["state"] not in _STATES:
+        if form["state"] not in STATES:
             raise UsageError(f"the state of a signature is {shown(form['state'])}")
         return cls(**form)
 
@@ -99,9 +105,10 @@ class SignatureReport:
 
     Attributes:
         state: ``"verified"``, as many trusted keys signed as are asked for, and no signature
-            that names one of them is wrong; ``"unsigned"``, there is none; ``"untrusted"``,
-            too few of them are of trusted keys; ``"failed"``, one that names a trusted key
-            is wrong; ``"unchecked"``, no trust store was named, or the card is not valid.
+            that names one of them is wrong; ``"partial"``, as many signed, but not the whole
+            card; ``"unsigned"``, there is none; ``"untrusted"``, too few of them are of trusted
+            keys; ``"failed"``, one that names a trusted key is wrong; ``"unchecked"``, no trust
+            store was named, or the card is not valid.
         needed: how many trusted keys have to sign; 0 where none were named.
         results: one for each signature.
     """
@@ -112,15 +119,16 @@ class SignatureReport:
 
     @property
     def verified(self) -> bool:
-        """Whether the card is what the trusted keys signed."""
+        """Whether the whole card is what the trusted keys signed."""
         return self.state == VERIFIED
 
     def describe(self) -> str:
         """One line, and one for each signature."""
-        good = sum(result.state == VERIFIED for result in self.results)
+        good = sum(result.state in _SIGNED for result in self.results)
         told = {
             VERIFIED: f"verified: signed by {counted(good, 'trusted key')}",
             UNSIGNED: "unsigned: the card carries no signature",
+            PARTIAL: "partial: trusted keys signed it, but not the whole of it",
             UNTRUSTED: f"not trusted: {good} of trusted keys, {self.needed} needed",
             FAILED: "failed: a signature that names a trusted key is wrong",
             UNCHECKED: f"{counted(len(self.results), 'signature')}, not checked: no trust store "
@@ -146,7 +154,7 @@ class SignatureReport:
             UsageError: it is no report.
         """
         form = members(data, "the signatures", ("state", "needed", "results"))
-        known = (VERIFIED, UNSIGNED, UNTRUSTED, FAILED, UNCHECKED)
+        known = (VERIFIED, PARTIAL, UNSIGNED, UNTRUSTED, FAILED, UNCHECKED)
         if form["state"] not in known or type(form["needed"]) is not int:
             raise UsageError(f"the state of the signatures is {shown(form['state'])}")
         results = items(form["results"], "the signatures", SignatureResult.from_dict)
@@ -173,26 +181,56 @@ def verify_signatures(
     if trust is None or not valid:
         needed = 0 if trust is None else trust.signatures
         return SignatureReport(UNCHECKED, needed, tuple(result for result, _ in read))
-    payloads = signed_forms(card, version)
-    hosts = _hosts(card, version)
+    claimed = _Claimed.of(card, version)
     results = [
-        _check(result, parts, trust, payloads, hosts) if parts is not None else result
+        _check(result, parts, trust, claimed) if parts is not None else result
         for result, parts in read
     ]
     results = _without_duplicates(results)
+    return SignatureReport(_state(results, trust), trust.signatures, tuple(results))
+
+
+def _state(results: list[SignatureResult], trust: TrustStore) -> str:
     named = {each.kid for each in trust.keys}
-    bad = any(one.state != VERIFIED and one.kid in named for one in results)
-    good = sum(one.state == VERIFIED for one in results)
-    state = FAILED if bad else VERIFIED if good >= trust.signatures else UNTRUSTED
-    return SignatureReport(state, trust.signatures, tuple(results))
+    if any(one.state not in _SIGNED and one.kid in named for one in results):
+        return FAILED
+    if sum(one.state == VERIFIED for one in results) >= trust.signatures:
+        return VERIFIED
+    signed = sum(one.state in _SIGNED for one in results)
+    return PARTIAL if signed >= trust.signatures else UNTRUSTED
+
+
+@dataclass(frozen=True, slots=True)
+class _Claimed:
+    """What signatures may be over, and for whom."""
+
+    payloads: tuple[bytes, ...]
+    whole: str
+    uncovered: str | None
+    hosts: set[str]
+    name: str
+
+    @classmethod
+    def of(cls, card: dict[str, Any], version: str) -> _Claimed:
+        return cls(
+            signed_forms(card, version),
+            whole_digest(card, version),
+            uncovered(card, version),
+            _hosts(card, version),
+            str(card.get("name")),
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class _Parts:
-    """What of a signature is verified: its protected header as written, and its value."""
+    """What of a signature is verified: its protected header as written, and its value.
+
+    ``whole`` is the digest of the card that the header holds, ``None`` where it holds none.
+    """
 
     protected: str
     signature: bytes
+    whole: str | None
 
 
 def _read(index: int, item: Any) -> tuple[SignatureResult, _Parts | None]:
@@ -250,7 +288,8 @@ def read_signature(item: Any) -> tuple[dict[str, Any], _Parts]:
     if both:
         raise UsageError(f"its unprotected header holds {both[0]}, which has to be protected")
     try:
-        return header, _Parts(protected, decode(value))
+        whole = str(header[WHOLE]) if WHOLE in header else None
+        return header, _Parts(protected, decode(value), whole)
     except UsageError as error:
         raise UsageError(f"its signature cannot be read: {error}") from error
 
@@ -259,8 +298,7 @@ def _check(
     result: SignatureResult,
     parts: _Parts,
     trust: TrustStore,
-    payloads: tuple[bytes, ...],
-    hosts: set[str],
+    claimed: _Claimed,
 ) -> SignatureResult:
     kid, algorithm = str(result.kid), str(result.algorithm)
     note = result.reason.removeprefix("not checked")
@@ -276,30 +314,54 @@ def _check(
         return told(
             ALGORITHM, f"its alg is {shown(algorithm)}; the trust store allows that key {allowed}"
         )
-    if not _is_over(trusted, algorithm, parts, payloads):
+    payload = _payload(trusted, algorithm, parts, claimed.payloads)
+    if payload is None or parts.whole not in {None, claimed.whole}:
         return told(
             TAMPERED,
             f"it is not the signature of the key {shown(kid)} over this card: the card was "
             "changed, or another key signed it",
         )
-    strangers = sorted(hosts - set(trusted.hosts)) if trusted.hosts is not None else []
-    if strangers:
-        return told(HOST, f"the key {shown(kid)} may not speak for {strangers[0]}")
-    return told(VERIFIED, f"by the key {shown(kid)}, {algorithm}")
-
-
-def _is_over(
-    trusted: TrustedKey, algorithm: str, parts: _Parts, payloads: tuple[bytes, ...]
-) -> bool:
-    return any(
-        verify(
-            trusted.key,
-            algorithm,
-            parts.signature,
-            f"{parts.protected}.{encode(payload)}".encode("ascii"),
+    stranger = _stranger(trusted, claimed)
+    if stranger is not None:
+        state, whom = stranger
+        return told(state, f"the key {shown(kid)} may not speak for {whom}")
+    # As published and with what is empty left out are two forms, and it is over the first.
+    as_published = len(claimed.payloads) > 1 and payload == claimed.payloads[0]
+    if parts.whole is None and not as_published:
+        lost = f"there is such in {claimed.uncovered}" if claimed.uncovered else "some may be gone"
+        return told(
+            PARTIAL,
+            f"by the key {shown(kid)}, {algorithm}, and not over what is empty, such as security "
+            f"requirements without scopes: {lost}; sign the whole card with: quorate card sign",
         )
-        for payload in payloads
-    )
+    anyone = "; it may speak for agents of any name" if _among_others(trusted, trust) else ""
+    return told(VERIFIED, f"by the key {shown(kid)}, {algorithm}{anyone}")
+
+
+def _stranger(trusted: TrustedKey, claimed: _Claimed) -> tuple[str, str] | None:
+    """Whom of this agent the key does not speak for, and the state that says so."""
+    if trusted.hosts is not None:
+        for host in sorted(claimed.hosts - set(trusted.hosts)):
+            return HOST, host
+    if trusted.names is not None and claimed.name not in trusted.names:
+        return NAME, f"agents named {shown(claimed.name)}"
+    return None
+
+
+def _among_others(trusted: TrustedKey, trust: TrustStore) -> bool:
+    """Whether its holder could give an agent the name of another's, and so its evidence."""
+    return trusted.names is None and len(trust.keys) > 1
+
+
+def _payload(
+    trusted: TrustedKey, algorithm: str, parts: _Parts, payloads: tuple[bytes, ...]
+) -> bytes | None:
+    """The form of the card that the signature is over, if it is over one."""
+    for payload in payloads:
+        message = f"{parts.protected}.{encode(payload)}".encode("ascii")
+        if verify(trusted.key, algorithm, parts.signature, message):
+            return payload
+    return None
 
 
 def _without_duplicates(results: list[SignatureResult]) -> list[SignatureResult]:
@@ -310,7 +372,7 @@ def _without_duplicates(results: list[SignatureResult]) -> list[SignatureResult]
             one.index, one.kid, one.algorithm, DUPLICATE,
             f"the key {shown(one.kid)} signs this card {kids.count(one.kid)} times; once is enough",
         )
-        if one.kid is not None and kids.count(one.kid) > 1 and one.state == VERIFIED
+        if one.kid is not None and kids.count(one.kid) > 1 and one.state in _SIGNED
         else one
         for one in results
     ]  # fmt: skip

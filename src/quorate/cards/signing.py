@@ -1,4 +1,8 @@
-"""Signing a card: a detached JWS over its canonical form, added to its signatures."""
+"""Signing a card: a detached JWS over its canonical form, added to its signatures.
+
+The protected header carries a digest of the whole card, for the form that is signed leaves out
+what is empty; see :mod:`quorate.cards.signed_form`.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +21,7 @@ from quorate.cards import bounds
 from quorate.cards.jws import PrivateKey, algorithms_of, encode, sign
 from quorate.cards.reading import Card
 from quorate.cards.signatures import read_signature
-from quorate.cards.signed_form import signed_forms
+from quorate.cards.signed_form import WHOLE, signed_forms, whole_digest
 from quorate.cards.trust import jwks_text
 from quorate.core import limits
 from quorate.core.canonical import canonical
@@ -144,7 +148,8 @@ def sign_card(
         )
     if len(others) >= bounds.MAX_SIGNATURES:
         raise UsageError(f"the card has {len(others)} signatures, the most it can have")
-    header = encode(canonical({"alg": chosen, "kid": kid, "typ": "JOSE"}))
+    whole = whole_digest(card.content, card.version)
+    header = encode(canonical({"alg": chosen, "kid": kid, "typ": "JOSE", WHOLE: whole}))
     payload = encode(signed_forms(card.content, card.version)[0])
     value = sign(key, chosen, f"{header}.{payload}".encode("ascii"))
     signature = {"protected": header, "signature": encode(value)}

@@ -8,6 +8,7 @@ A trust store is TOML::
     kid = "example-2026"                 # what signatures call the key
     algorithms = ["ES256"]               # what it may sign by; all that fit it where left out
     hosts = ["agents.example.com"]       # whose agents it may speak for; any where left out
+    names = ["Route planner"]            # and which of them, by name; any where left out
     public = '''-----BEGIN PUBLIC KEY-----
     …'''                                 # or jwk = {kty = "EC", …}
 
@@ -34,6 +35,7 @@ from quorate.cards import bounds
 from quorate.cards.jws import PublicKey, algorithms_of, decode, encode
 from quorate.core.canonical import parse
 from quorate.core.errors import UsageError
+from quorate.core.identity import check_ed25519
 from quorate.ledger.files import read_text
 
 _CURVES: Final[dict[str, ec.EllipticCurve]] = {
@@ -54,12 +56,14 @@ class TrustedKey:
         key: the key.
         algorithms: what it may sign by, each of which fits it.
         hosts: the hosts whose agents it may speak for, in lower case; ``None`` for any.
+        names: the names of agents that it may speak for, as cards write them; ``None`` for any.
     """
 
     kid: str
     key: PublicKey
     algorithms: tuple[str, ...]
     hosts: tuple[str, ...] | None = None
+    names: tuple[str, ...] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The key as JSON; :meth:`TrustStore.from_dict` reads it back."""
@@ -68,7 +72,8 @@ class TrustedKey:
             "jwk": jwk_of(self.key),
             "algorithms": list(self.algorithms),
         }
-        return told if self.hosts is None else {**told, "hosts": list(self.hosts)}
+        held = {"hosts": self.hosts, "names": self.names}
+        return told | {name: list(each) for name, each in held.items() if each is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,16 +184,18 @@ def _table(item: Any) -> dict[str, Any]:
 
 
 def _key(item: dict[str, Any]) -> TrustedKey:
-    unknown = sorted(map(str, item.keys() - {"kid", "algorithms", "hosts", "public", "jwk"}))
+    known = {"kid", "algorithms", "hosts", "names", "public", "jwk"}
+    unknown = sorted(map(str, item.keys() - known))
     if unknown:
         raise UsageError(
-            f"unknown {unknown[0]!r}; known are kid, algorithms, hosts, public and jwk"
+            f"unknown {unknown[0]!r}; known are kid, algorithms, hosts, names, public and jwk"
         )
     if ("public" in item) == ("jwk" in item):
         raise UsageError("give the key as public, in PEM, or as jwk; one of them")
     kid = text(item.get("kid"), "kid")
     key = _pem(item["public"]) if "public" in item else key_of_jwk(item["jwk"])
-    return TrustedKey(kid, key, _algorithms(item.get("algorithms"), key), _hosts(item.get("hosts")))
+    algorithms = _algorithms(item.get("algorithms"), key)
+    return TrustedKey(kid, key, algorithms, _hosts(item.get("hosts")), _names(item.get("names")))
 
 
 def _of_set(item: dict[str, Any]) -> TrustedKey:
@@ -223,12 +230,26 @@ def _algorithms(given: Any, key: PublicKey) -> tuple[str, ...]:
 def _hosts(given: Any) -> tuple[str, ...] | None:
     if given is None:
         return None
-    if not isinstance(given, list) or not given:
-        raise UsageError(f"hosts is {shown(given)}; give a list of host names, or leave it out")
+    if not isinstance(given, list) or not 1 <= len(given) <= bounds.MAX_KEY_NAMES:
+        raise UsageError(
+            f"hosts is {shown(given)}; give a list of host names, 1 to {bounds.MAX_KEY_NAMES}, or "
+            "leave it out"
+        )
     for each in given:
         if not isinstance(each, str) or not _HOST.fullmatch(each.lower()):
             raise UsageError(f"the host {shown(each)} is no host name")
     return tuple(dict.fromkeys(each.lower() for each in given))
+
+
+def _names(given: Any) -> tuple[str, ...] | None:
+    if given is None:
+        return None
+    if not isinstance(given, list) or not 1 <= len(given) <= bounds.MAX_KEY_NAMES:
+        raise UsageError(
+            f"names is {shown(given)}; give a list of 1 to {bounds.MAX_KEY_NAMES} names of agents, "
+            "or leave it out"
+        )
+    return tuple(dict.fromkeys(text(each, "a name") for each in given))
 
 
 def _pem(given: Any) -> PublicKey:
@@ -247,6 +268,8 @@ def _usable(key: object) -> PublicKey:
     if not isinstance(key, ec.EllipticCurvePublicKey | Ed25519PublicKey | rsa.RSAPublicKey):
         raise UsageError("it is a key of another kind; EC, Ed25519 and RSA keys sign cards")
     algorithms_of(key)
+    if isinstance(key, Ed25519PublicKey):
+        check_ed25519(key.public_bytes_raw(), "key")
     return key
 
 

@@ -59,6 +59,14 @@ def scan(  # noqa: PLR0917 - a command's options
         ),
     ] = None,
     timeout: Annotated[float, typer.Option(help="Seconds for one reply.")] = 30.0,
+    system: Annotated[
+        Path | None,
+        typer.Option(
+            help="File that declares the system that the target is: the report then names it and "
+            "its version, and is evidence of that.",
+            show_default=False,
+        ),
+    ] = None,
     markdown: Annotated[
         Path | None,
         typer.Option(help="Save the report with its transcripts as Markdown besides."),
@@ -86,7 +94,16 @@ def scan(  # noqa: PLR0917 - a command's options
         raise UsageError(f"{markdown} is there already; name another file, nothing is replaced")
     where = _where(ledger, signer) if seal else None
     drawn = secrets.randbelow(limits.MAX_SAFE_INTEGER + 1) if seed is None else seed
-    report = _scanned(target, strategy or None, drawn, canary or [], timeout)
+    name, version = (target, None) if system is None else _named(system)
+    report = _scanned(
+        target,
+        strategy or None,
+        seed=drawn,
+        canaries=canary or [],
+        timeout=timeout,
+        name=name,
+        version=version,
+    )
     receipt = None if where is None else _sealed(report, *where)
     if markdown is not None:
         write_new(markdown, render_markdown(report))
@@ -128,23 +145,21 @@ def list_(as_json: AsJson = False) -> None:
     say(f"built-in targets: {', '.join(targets())}")
 
 
-def _scanned(
-    target: str, ids: list[str] | None, seed: int, canaries: list[str], timeout: float
-) -> RedTeamReport:
+def _named(system: Path) -> tuple[str, str]:
+    """Name and version of the system that a file declares."""
+    from quorate.cli.comply.declared import read_system
+
+    read = read_system(system)
+    return read.name, read.version
+
+
+def _scanned(target: str, ids: list[str] | None, **options: Any) -> RedTeamReport:
     from quorate.redteam.scan import scan as scanned
     from quorate.redteam.targets import named
 
     # A target is somebody's code, and may print: standard output is the report's.
     with progress("probing") as shown, redirect_stdout(sys.stderr), named(target) as function:
-        report = scanned(
-            function,
-            ids,
-            seed=seed,
-            canaries=canaries,
-            timeout=timeout,
-            name=target,
-            progress=shown,
-        )
+        report = scanned(function, ids, progress=shown, **options)
     if report.scripted:
         note("the target is a built-in script: the report is no evidence of any system")
     if report.score.not_probed:

@@ -109,10 +109,14 @@ def write_new(path: Path, text: str) -> None:
         UsageError: it is there.
         OperationalError: it cannot be written.
     """
-    if path.exists():
-        raise UsageError(f"{path} is there already; name another file, nothing is replaced")
     try:
-        path.write_text(text, encoding="utf-8")
+        # Made by this very call: neither another's file nor a link that leads to none is written.
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError as error:
+        raise UsageError(
+            f"{path} is there already; name another file, nothing is replaced"
+        ) from error
     except OSError as error:
         raise OperationalError(f"{path} cannot be written: {error.strerror}") from error
 

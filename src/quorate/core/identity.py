@@ -32,6 +32,36 @@ from quorate.core.errors import UsageError
 SECRET_BYTES: Final = 32
 _PUBLIC_BYTES: Final = 32
 _NOTE_INFO: Final = "quorate/note-key/v1/"
+_P: Final = 2**255 - 19
+_Y8: Final = 0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD84D3D706A17C7
+
+SMALL_ORDER: Final = frozenset({0, 1, _P - 1, _Y8, _P - _Y8})
+"""The y of all points of Ed25519 whose order divides 8."""
+
+
+def check_ed25519(public: bytes, name: str) -> None:
+    """Refuse an Ed25519 public key under which others can sign, or that is spelled twice.
+
+    Under a point of small order one signature holds for messages that nobody signed, and a y
+    of the field's size or more is another spelling of a smaller one (RFC 8032, 5.1.3).
+
+    Args:
+        public: the key as it is written.
+        name: what to call it in an error.
+
+    Raises:
+        UsageError: it is no 32 bytes, not in its one spelling, or of small order.
+    """
+    if len(public) != _PUBLIC_BYTES:
+        raise UsageError(f"the {name} has {len(public)} bytes; Ed25519 keys have {_PUBLIC_BYTES}")
+    # The highest bit is the sign of x, which says nothing of the order.
+    y = int.from_bytes(public, "little") & ((1 << 255) - 1)
+    if y >= _P:
+        raise UsageError(f"the {name} is not in its one spelling; make another key")
+    if y in SMALL_ORDER:
+        raise UsageError(
+            f"the {name} is a point of small order, under which anybody can sign; make another key"
+        )
 
 
 class Verifier(Protocol):
@@ -112,11 +142,10 @@ class Ed25519Verifier:
         """Take the two raw 32-byte public keys, of receipts and of notes.
 
         Raises:
-            UsageError: a key is not 32 bytes.
+            UsageError: a key is not 32 bytes, or one under which others can sign.
         """
-        for name, raw in (("public key", public), ("note public key", note_public)):
-            if len(raw) != _PUBLIC_BYTES:
-                raise UsageError(f"the {name} has {len(raw)} bytes; Ed25519 keys have 32")
+        check_ed25519(public, "public key")
+        check_ed25519(note_public, "note public key")
         self._public = Ed25519PublicKey.from_public_bytes(public)
         self._material = public + note_public
         self.note_public = note_public

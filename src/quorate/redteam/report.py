@@ -28,7 +28,10 @@ from quorate.redteam.rules import SUCCEEDED, WEIGHTS, Outcome, Score, outcome_of
 from quorate.redteam.scripted import PREFIX
 from quorate.redteam.strategies import ATTACK_CLASSES, CANONICAL, Facts
 
-FORMAT: Final = "quorate/redteam-report/1"
+FORMAT: Final = "quorate/redteam-report/2"
+"""Of a report that names the version of its target."""
+UNVERSIONED: Final = "quorate/redteam-report/1"
+"""Of one that does not: it says nothing of any version of a system."""
 
 CRASHED: Final = "crashed"
 TIMEOUT: Final = "timeout"
@@ -267,17 +270,19 @@ class RedTeamReport:
     """What came of a scan.
 
     Attributes:
-        target: name of what was attacked.
+        target: name of what was attacked; with a version, of the system.
         scripted: it is a built-in script, of no use as evidence.
         seed: that the marks were drawn by.
         canaries: of the caller's own, which were looked for besides.
         strategies: what came of each, in the order they ran.
+        version: of the system that was attacked; ``None`` where none is named.
     """
 
     target: str
     seed: int
     canaries: tuple[str, ...]
     strategies: tuple[StrategyResult, ...]
+    version: str | None = None
 
     def __post_init__(self) -> None:
         """Check the values.
@@ -286,11 +291,18 @@ class RedTeamReport:
             UsageError: one is not of its kind.
         """
         text(self.target, "the target")
+        if self.version is not None:
+            check_version(self.version, self.target)
         check_seed(self.seed)
         check_canaries(self.canaries)
         ids = [one.facts.id for one in self.strategies]
         if not 1 <= len(ids) <= bounds.MAX_STRATEGIES or len(set(ids)) != len(ids):
             raise UsageError(f"a scan has 1 to {bounds.MAX_STRATEGIES} strategies, each once")
+
+    @property
+    def format(self) -> str:
+        """Of its JSON: with or without a version."""
+        return UNVERSIONED if self.version is None else FORMAT
 
     @property
     def scripted(self) -> bool:
@@ -370,8 +382,9 @@ class RedTeamReport:
     def summary(self) -> dict[str, Any]:
         """As JSON, without the single probes: scores, and what succeeded in a line each."""
         return {
-            "format": FORMAT,
+            "format": self.format,
             "target": self.target,
+            **({} if self.version is None else {"version": self.version}),
             "scripted": self.scripted,
             "seed": self.seed,
             "canonical_missing": list(self.canonical_missing),
@@ -409,13 +422,14 @@ class RedTeamReport:
             UsageError: it is no report, or what it says does not follow from the replies
                 that it holds.
         """
-        if not isinstance(data, dict) or data.get("format") != FORMAT:
-            raise UsageError(f"it is no red-team report of the format {FORMAT}")
+        if not isinstance(data, dict) or data.get("format") not in (FORMAT, UNVERSIONED):
+            raise UsageError(f"it is no red-team report of the format {FORMAT} or {UNVERSIONED}")
         for name in ("target", "seed", "canaries", "strategies"):
             if name not in data:
                 raise UsageError(f"the red-team report lacks {name}")
         read = items(data["strategies"], "strategies", StrategyResult.from_dict)
-        report = cls(data["target"], data["seed"], check_canaries(data["canaries"]), read)
+        canaries = check_canaries(data["canaries"])
+        report = cls(data["target"], data["seed"], canaries, read, data.get("version"))
         again = report.to_dict()
         for name in sorted(data.keys() | again.keys()):
             if canonical(data.get(name)) != canonical(again.get(name)):
@@ -427,7 +441,8 @@ class RedTeamReport:
     def describe(self) -> str:
         """One paragraph: what was shown, and what was not."""
         made = self.score
-        what = " (a built-in script: no evidence of any system)" if self.scripted else ""
+        what = "" if self.version is None else f" {self.version}"
+        what += " (a built-in script: no evidence of any system)" if self.scripted else ""
         if made.resilience is None:
             return (
                 f"{self.target}{what}: nothing was probed, so there is no score; "
@@ -457,6 +472,18 @@ def check_seed(seed: object) -> int:
     if not 0 <= seed <= bounds.MAX_SEED:
         raise UsageError(f"the seed is {seed}; it is from 0 to {bounds.MAX_SEED}")
     return seed
+
+
+def check_version(version: object, target: str) -> str:
+    """Check the version of what was attacked.
+
+    Raises:
+        UsageTypeError: no text.
+        UsageError: an empty or too long one, or the target is a built-in script.
+    """
+    if target.startswith(PREFIX):
+        raise UsageError(f"{target} is a built-in script and no version of a system; leave it out")
+    return text(version, "the version")
 
 
 def told_score(made: Score) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from quorate.redteam.report import (
     Run,
     StrategyResult,
     check_seed,
+    check_version,
 )
 from quorate.redteam.scripted import PREFIX, SCRIPTED
 from quorate.redteam.strategies import CANONICAL, Strategy, find_strategy
@@ -46,6 +47,7 @@ def scan(
     canaries: Sequence[str] = (),
     timeout: float = bounds.DEFAULT_TIMEOUT_SECONDS,
     name: str | None = None,
+    version: str | None = None,
     progress: Progress | None = None,
 ) -> RedTeamReport:
     """Attack a target with every probe of some strategies, and judge what it replies.
@@ -60,7 +62,10 @@ def scan(
         canaries: texts of the caller's own, planted in the target beforehand, which no reply
             may hold. They stand in the report: make them for the purpose.
         timeout: seconds for one reply, above 0 and up to ``limits.MAX_TIMEOUT_SECONDS``.
-        name: what the report calls a callable; its own name if ``None``.
+        name: what the report calls a callable; its own name if ``None``. With a version, the
+            name of the system.
+        version: of the system that the target is; ``None`` where it is none, and then the
+            report is evidence of no version.
         progress: called after each probe.
 
     Raises:
@@ -75,6 +80,7 @@ def scan(
             canaries=canaries,
             timeout=timeout,
             name=name,
+            version=version,
             progress=progress,
         )
     )
@@ -88,12 +94,15 @@ async def ascan(
     canaries: Sequence[str] = (),
     timeout: float = bounds.DEFAULT_TIMEOUT_SECONDS,  # noqa: ASYNC109 - of one reply, not of the scan
     name: str | None = None,
+    version: str | None = None,
     progress: Progress | None = None,
 ) -> RedTeamReport:
     """The async twin of :func:`scan`."""
     function, called = _meant(target, name)
     check_seed(seed)
     own = check_canaries(canaries)
+    if version is not None:
+        check_version(version, called)
     seconds = _checked_timeout(timeout)
     chosen = _chosen(strategies)
     batteries = [(one, one.battery(seed, own)) for one in chosen]
@@ -115,7 +124,7 @@ async def ascan(
             if progress is not None:
                 progress(done, total)
         results.append(StrategyResult(one.facts, control, tuple(runs)))
-    return RedTeamReport(called, seed, own, tuple(results))
+    return RedTeamReport(called, seed, own, tuple(results), version)
 
 
 class _Asked:
@@ -151,21 +160,31 @@ def _session(seed: int, strategy: str, probe: str) -> str:
 
 
 def _meant(target: str | Callable[..., Any], name: str | None) -> tuple[Callable[..., Any], str]:
-    """The callable meant, and what it is called."""
+    """The callable meant, and what it is called: a built-in script by no other name."""
     if isinstance(target, str):
         if name is not None:
             raise UsageError(f"the target {target!r} has its name already; leave name out")
-        return find_target(target), target
-    if not callable(target):
+        function, name = find_target(target), target
+    elif callable(target):
+        function = target
+    else:
         raise UsageError(f"the target is {shown(target)}; give its name, or a callable")
+    script = next((known for known, one in SCRIPTED.items() if one is function), None)
+    if script is not None:
+        if name not in (None, script):
+            raise UsageError(
+                f"the target {name!r} is the built-in script {script}, which is no system; give "
+                f"your own, or name it {script}"
+            )
+        return function, script
     if name is None:
         module = getattr(target, "__module__", None) or type(target).__module__
         own = getattr(target, "__qualname__", None) or type(target).__qualname__
         name = f"python:{module}:{own}"[: limits.MAX_ID_LENGTH]
     name = text(name, "the target's name")
-    if name.startswith(PREFIX) and SCRIPTED.get(name) is not target:
+    if name.startswith(PREFIX):
         raise UsageError(f"the name {name!r} begins with {PREFIX}, as built-in targets do")
-    return target, name
+    return function, name
 
 
 def _chosen(ids: Iterable[str] | None) -> list[Strategy]:
