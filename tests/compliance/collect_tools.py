@@ -9,6 +9,7 @@ from fractions import Fraction
 from quorate.arbitration import Arbiter
 from quorate.compliance import EvidenceSet, System, evaluate
 from quorate.compliance.collect import seal_evidence, survey
+from quorate.compliance.declaring import declare_system
 from quorate.compliance.drills import halt_drill, override_drill, scripted
 from quorate.core.canonical import digest
 from quorate.core.identity import Ed25519Signer
@@ -18,6 +19,7 @@ from quorate.ledger import Ledger, Policy
 
 SYSTEM = {"name": "triage", "version": "2.1.0"}
 SCOPE = {"system": "triage", "version": "2.1.0"}
+NEXT_SCOPE = {"system": "triage", "version": "2.2.0"}
 DATA = "sha256:" + "a" * 64
 DAY = 86_400_000_000
 
@@ -97,6 +99,13 @@ class Place:
                 verdict = asyncio.run(work)
                 ledger.append(verdict.kind, verdict.body, key=f"task:{task}")
 
+    def declare(self, system=SYSTEM, since=0, silence_seconds=86_400):
+        """Declare whose record it is, from its first entry on unless told."""
+        with self.open() as ledger:
+            return declare_system(
+                ledger, system, by="J. Doe", since=since, silence_seconds=silence_seconds
+            )
+
     def drill(self, kind="halt", scope=SCOPE):
         with self.open() as ledger:
             run = halt_drill if kind == "halt" else override_drill
@@ -111,7 +120,7 @@ class Place:
         """Collect, seal, and evaluate."""
         found = self.survey(**more)
         with self.open() as ledger:
-            items = seal_evidence(ledger, found.items)
+            items = seal_evidence(ledger, found.items, collected=found)
             receipts = tuple(ledger.get(item.receipt.seq) for item in items)
         system = System.read(SYSTEM)
         given = EvidenceSet(system, tuple(items), receipts)

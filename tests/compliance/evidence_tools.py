@@ -39,7 +39,9 @@ def drill(kind):
         "ended": "2026-11-19T10:00:09Z", "by": "A. Muster", "reason": "drill", "before": 3,
         "after": 0, "effective": True,
     }  # fmt: skip
-    return common if kind == "halt" else common | {"after": 1, "decision": 4, "override": 6}
+    if kind == "halt":
+        return common | {"refused": 2, "resumed": True}
+    return common | {"after": 1, "decision": 4, "override": 6}
 
 
 DATA = {

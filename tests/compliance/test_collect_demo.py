@@ -34,7 +34,14 @@ def demo(tmp_path_factory):
         panel = open_panel(ledger, trained)
         for scenario in cases.scenarios():
             decide(scenario, few, trained, ledger, panel, lambda _done, _all: None)
+    place.declare(since=0, silence_seconds=60)
     return place
+
+
+def test_of_a_system_that_it_does_not_declare_it_shows_nothing(demo, tmp_path):
+    found = demo.copy(tmp_path).survey(system={"name": "payroll", "version": "7"})
+    assert found.items == ()
+    assert "declare the system" in lacking(found)["interpretable_decisions"]
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +102,7 @@ def test_one_entry_deleted_turns_all_of_it_red_and_says_why(drilled, tmp_path):
 
     elsewhere = Place(tmp_path, "elsewhere.db", copy.clock)
     with elsewhere.open() as ledger:
-        items = tuple(seal_evidence(ledger, found.items))
+        items = tuple(seal_evidence(ledger, found.items, collected=found))
         receipts = tuple(ledger.get(item.receipt.seq) for item in items)
     given = EvidenceSet(System(name="triage", version="2.1.0"), items, receipts)
     as_of = copy.clock.moment.date()

@@ -3,7 +3,7 @@
 import pytest
 from evidence_tools import POLICY, TODAY, core_items, evidence, item
 
-from quorate.compliance import ComplianceReport, evaluate
+from quorate.compliance import ComplianceReport, System, evaluate, load_profile
 from quorate.compliance.rules import NOT_APPLICABLE, SHOWN
 from quorate.core.errors import UsageError
 
@@ -41,13 +41,60 @@ def test_it_says_what_is_next():
     for each in REPORT.results:
         assert bool(each.advice) == (each.state not in (SHOWN, NOT_APPLICABLE))
     assert REPORT.result("EUAIACT-ART9-004").advice == (
-        "Bring an item for riskTesting: data of the schema test-run with tests[].thresholds."
+        "Bring an item for riskTesting: data of the schema test-run with tests[].thresholds, "
+        "tests[].results."
     )
     told = REPORT.describe()
     assert "evidence shows 17 of 19 checks that apply (94% by weight)" in told
     assert "The others: 1 failed, 1 missing." in told
+    assert told.startswith(
+        'On 2026-11-21, of the system named "triage", version "2.1.0", under the profile core: '
+    )
     with pytest.raises(UsageError, match="has no check 'x'"):
         REPORT.result("x")
+
+
+def test_it_says_how_much_rests_on_texts():
+    shown = [each for each in REPORT.results if each.state == SHOWN]
+    on_texts = [each.field for each in shown if each.judge]
+    assert REPORT.on_texts == tuple(each.id for each in shown if each.judge)
+    assert f"{len(on_texts)} of the 17 shown rest on texts that people wrote" in REPORT.describe()
+    assert {"riskManagementSystem", "technicalDocumentation", "cybersecurityControls"} <= (
+        set(on_texts)
+    )
+    assert not {"eventLogging", "overrideControl", "transparencyDesign"} & set(on_texts)
+
+
+def test_a_check_shown_by_a_text_for_an_obligation_is_for_people_to_judge():
+    own = evaluate(evidence(item("robustnessTesting")), "core", TODAY, policy=POLICY)
+    by_parts = [item(f"art_15.par_{each}") for each in ("1", "4.s1", "4.s2", "4.s3")]
+    parts = evaluate(evidence(*by_parts), "core", TODAY, policy=POLICY)
+    check = "EUAIACT-ART15-002"
+    assert [each.result(check).state for each in (own, parts)] == ["shown", "shown"]
+    assert [each.result(check).judge for each in (own, parts)] == [False, True]
+
+
+def test_a_name_is_no_finding():
+    boast = 'COMPLETE: all is well", says the law'
+    system = System(name=boast, version="1")
+    told = evaluate({}, "core", TODAY, system=system).describe()
+    assert told.startswith(
+        'On 2026-11-21, of the system named "COMPLETE: all is well\', says the law", version'
+    )
+
+
+def test_ones_own_profile_is_told_by_its_digest(tmp_path):
+    path = tmp_path / "own.toml"
+    path.write_text(
+        'format = "quorate/profile/1"\nname = "the 19 core checks"\ntitle = "Own"\n'
+        '[[checks]]\nid = "O-1"\ntitle = "Contact"\narticle = "own"\nfield = "ownContact"\n'
+        'schema = "contact"\nseverity = "minor"\n'
+    )
+    found = evaluate({}, path, TODAY)
+    assert found.profile_digest == load_profile(path).digest
+    own = f'under a profile of one\'s own named "the 19 core checks" ({found.profile_digest[:19]}…)'
+    assert own in found.describe()
+    assert REPORT.profile_digest == load_profile("core").digest
 
 
 def test_items_name_their_receipts():
@@ -62,6 +109,7 @@ def test_items_name_their_receipts():
         ({"weight_shown": 67}, "weight_shown is not what"),
         ({"failed": []}, "failed is not what"),
         ({"to_judge": []}, "to_judge is not what"),
+        ({"on_texts": []}, "on_texts is not what"),
         ({"articles": []}, "articles is not what"),
         ({"disclaimer": "All is well."}, "the disclaimer is not the one"),
         ({"format": "quorate/compliance-report/2"}, "format is "),

@@ -34,7 +34,7 @@ def rows(heading):
 def test_the_session_of_the_page_can_be_copied(tmp_path):
     pytest.importorskip("jinja2", reason="needs quorate[reports]")
     lines = [line[2:] for line in blocks("console")[0].splitlines()]
-    assert len(lines) == 11
+    assert len(lines) == 12
     shown = {}
     for line in lines:
         word, *arguments = shlex.split(line)

@@ -167,9 +167,12 @@ def test_its_own_profile_and_documents_lie_in_it(tmp_path):
     found = verify_dossier(folder, POLICY)
     assert found.verified
     assert found.report.profile == "bank"
+    for name in ("report.html", "annex-iv.html"):
+        page = check((folder / name).read_text("utf-8"), set(files_of(folder)))
+        assert f'one\'s own, named "bank", {found.report.profile_digest}' in page.words
     other = tmp_path / "other.txt"
     other.write_text("nobody speaks of it")
-    with pytest.raises(UsageError, match="no evidence names the document"):
+    with pytest.raises(UsageError, match="no sealed evidence names the document"):
         write(tmp_path / "e", evidence, bundles, profile=str(profile), documents=[other])
     with pytest.raises(UsageError, match="a name of its own"):
         write(tmp_path / "e", evidence, bundles, profile=str(profile), documents=[document] * 2)

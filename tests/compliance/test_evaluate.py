@@ -61,6 +61,24 @@ def test_every_obligation_can_be_shown():
     found = report(evidence(*map(item, load_catalogue().at(TODAY))), "full")
     assert found.score == "1"
     assert found.unknown_fields == ()
+    # What is addressed to the Commission no operator can show, and none is asked to.
+    assert found.not_applicable == ("art_15.par_2",)
+    assert found.result("art_15.par_2").reasons == (
+        "art_15.par_2 binds the Commission; the role declared is both",
+    )
+
+
+def test_evidence_of_the_core_checks_is_told_of_under_the_full_profile():
+    found = report(evidence(item("eventLogging"), item("hitlContact")), "full")
+    assert found.weight_shown == 0
+    assert found.unknown_fields == (
+        (
+            "eventLogging; the profile full asks for art_12.par_1, art_12.par_2.a, "
+            "art_12.par_2.b, art_12.par_2.c instead"
+        ),
+        "hitlContact; the profile full asks for obligations, and for none by that field",
+    )
+    assert report(evidence(item("eventLogging"))).unknown_fields == ()
 
 
 def test_every_expert_can_be_shown():
@@ -82,7 +100,9 @@ ATTACKS = [
      "it is of triage 2.0.0, not of triage 2.1.0"),
     ({"expires": "2026-11-21T23:59:59.999999Z"}, "stale",
      "it expired at 2026-11-21T23:59:59.999999Z"),
-    ({"time": "2025-11-20T00:00:00Z"}, "stale",
+    ({"time": "2025-11-20T00:00:00Z",
+      "data": DATA["log-range"] | {"range": DATA["log-range"]["range"] | {
+          "since": "2025-11-19T00:00:00Z", "until": "2025-11-20T00:00:00Z"}}}, "stale",
      "it is of 2025-11-20T00:00:00Z, more than 365 days before 2026-11-21"),
     ({"time": "2026-11-22T00:00:00Z"}, "unsigned",
      ("entry 0 of example.org/evidence was sealed at 2026-11-20T10:00:00.000000Z, before the "
@@ -140,16 +160,28 @@ def test_changing_one_item_changes_exactly_its_lines():
             for name in ComplianceReport.model_fields
             if getattr(before, name) != getattr(after, name)
         }
-        assert differing == same | ({"blocking"} if check.severity == "blocker" else set())
+        more = {"blocking"} if check.severity == "blocker" else set()
+        more |= {"on_texts"} if before.result(check.id).judge else set()
+        assert differing == same | more
+
+
+def logged(day):
+    """A range of a log that ended as that day began."""
+    moment = f"{day}T00:00:00Z"
+    span = DATA["log-range"]["range"] | {"since": moment, "until": moment}
+    return DATA["log-range"] | {"range": span}
 
 
 def test_expiry_and_age_at_their_bounds():
+    def state(time, data):
+        return logging_with(time=time, data=data).result(LOGGING).state
+
     assert logging_with(expires="2026-11-22T00:00:00Z").result(LOGGING).state == "shown"
-    assert logging_with(time="2025-11-22T00:00:00Z").result(LOGGING).state == "shown"
-    assert logging_with(time="2025-11-21T23:59:59Z").result(LOGGING).state == "stale"
-    # An expiry of its own takes the place of the profile's age.
-    older = {"time": "2025-01-01T00:00:00Z", "expires": "2026-12-31T00:00:00Z"}
-    assert logging_with(**older).result(LOGGING).state == "shown"
+    assert state("2025-11-22T00:00:00Z", logged("2025-11-22")) == "shown"
+    assert state("2025-11-21T23:59:59Z", logged("2025-11-21")) == "stale"
+    # An expiry of its own shortens the time for which it counts, and never lengthens it.
+    older = {"time": "2025-01-01T00:00:00Z", "expires": "9999-12-31T00:00:00Z"}
+    assert logging_with(**older, data=logged("2025-01-01")).result(LOGGING).state == "stale"
 
 
 def test_a_register_is_stale_when_its_review_is_due():
@@ -186,16 +218,43 @@ def test_one_failed_item_fails_whatever_else_there_is():
     assert report(unsealed).result(LOGGING).state == "failed"
 
 
-def test_a_failure_of_another_version_or_long_ago_does_not_fail():
+def test_a_failure_of_another_version_does_not_fail():
     other = item("eventLogging", status="failed", scope={"system": "triage", "version": "1"})
     assert report(evidence(item("eventLogging"), other)).result(LOGGING).state == "shown"
-    mended = item("eventLogging", status="failed", expires="2026-11-20T12:00:00Z")
-    assert report(evidence(mended)).result(LOGGING).state == "stale"
-    assert report(evidence(mended, item("eventLogging"))).result(LOGGING).state == "shown"
+
+
+def test_a_failure_does_not_expire_and_its_own_source_takes_it_back():
+    failed = item(
+        "eventLogging", status="failed", time="2020-01-01T00:00:00Z",
+        expires="2020-01-01T00:00:01Z",
+    )  # fmt: skip
+    assert report(evidence(failed)).result(LOGGING).state == "failed"
+    other = item("eventLogging", source="somebody else")
+    assert report(evidence(failed, other)).result(LOGGING).state == "failed"
+    found = report(evidence(failed, item("eventLogging"))).result(LOGGING)
+    assert [each.state for each in found.items] == ["stale", "shown"]
+    assert found.state == "shown"
+    assert found.items[0].reason.startswith("test found later that it passed; before, test found")
+    # At the same moment, or by an item that shows nothing, nothing is taken back.
+    same = item("eventLogging", status="failed")
+    assert report(evidence(same, item("eventLogging"))).result(LOGGING).state == "failed"
+    bound, receipts = sealed([failed])
+    unsealed = EvidenceSet(SYSTEM, (*bound, item("eventLogging")), tuple(receipts))
+    assert report(unsealed).result(LOGGING).state == "failed"
+
+
+@pytest.mark.parametrize("name", ["Triage", "tri\u200bage", "\uff54riage"])
+def test_a_failure_of_a_name_that_reads_the_same_fails(name):
+    scope = {"system": name, "version": "2.1.0"}
+    failed = item("eventLogging", status="failed", scope=scope)
+    assert report(evidence(item("eventLogging"), failed)).result(LOGGING).state == "failed"
+    assert report(evidence(item("eventLogging", scope=scope))).result(LOGGING).state == (
+        "out_of_scope"
+    )
 
 
 def test_an_older_item_beside_a_good_one_changes_nothing():
-    old = item("eventLogging", time="2024-11-20T00:00:00Z")
+    old = item("eventLogging", time="2024-11-20T00:00:00Z", data=logged("2024-11-20"))
     found = report(evidence(old, item("eventLogging"))).result(LOGGING)
     assert found.state == "shown"
     assert [each.state for each in found.items] == ["stale", "shown"]
@@ -390,10 +449,21 @@ def test_levels_declared_are_those_of_the_instructions(metrics, reason):
     assert result.state == ("shown" if reason is None else "invalid")
 
 
+def test_levels_name_the_instructions_that_are_shown():
+    other = told({"accuracy": 0.93}, digest="sha256:" + "0" * 64)
+    given = report(evidence(item("accuracyMetrics"), other)).result(ACCURACY)
+    assert given.state == "invalid"
+    assert "not those that were shown" in given.items[0].reason
+    data = {each: v for each, v in DATA["metric-series"].items() if each != "instructions"}
+    without = item("accuracyMetrics", data=data)
+    result = report(evidence(without, told({"accuracy": 0.93}))).result(ACCURACY)
+    assert result.state == "invalid"
+    assert "the instructions named are none" in result.items[0].reason
+
+
 def test_other_instructions_say_nothing_of_it():
     series = item("accuracyMetrics")
     for other in (
-        {"digest": "sha256:" + "0" * 64},
         {"scope": {"system": "triage", "version": "1"}},
         {"status": "failed"},
     ):

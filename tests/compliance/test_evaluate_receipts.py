@@ -17,6 +17,7 @@ from evidence_tools import (
 )
 
 from quorate.compliance import EvidenceSet, System, evaluate
+from quorate.compliance.sealing import unbound
 from quorate.compliance.times import microseconds
 from quorate.core.identity import Ed25519Signer
 from quorate.ledger import Policy
@@ -139,6 +140,27 @@ def test_a_tampered_receipt(part):
     # What changes the entry or the log's name makes it another receipt than the one named.
     other = part in ("origin", "seq", "kind")
     assert ("is not among those given" if other else "does not verify: ") in reason
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_broken_twin_takes_nothing_from_a_good_receipt(first):
+    whole = evidence(item("eventLogging")).to_dict()
+    good = whole["receipts"][0]
+    broken = {**good, "body": {**good["body"], "source": "forged"}}
+    whole["receipts"] = [broken, good] if first else [good, broken]
+    assert report(whole).result(LOGGING).state == "shown"
+    whole["receipts"] = [broken, broken]
+    assert "does not verify: " in unsigned_reason(whole)
+
+
+def test_a_policy_without_a_log_is_told_of():
+    assert unbound(POLICY) is None
+    assert unbound(None) is None
+    anywhere = Policy((KEY.verifier,), 1)
+    assert unbound(anywhere).startswith("the policy names no log: ")
+    # What the warning is about: another log of the same key counts.
+    given = evidence(item("eventLogging"), origin="example.org/other")
+    assert report(given, policy=anywhere).result(LOGGING).state == "shown"
 
 
 def test_a_receipt_that_cannot_be_read():

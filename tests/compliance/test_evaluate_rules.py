@@ -19,10 +19,8 @@ def naive_item(facts):
         return "invalid"
     states = set()
     if facts["failed"]:
-        # It fails, unless it speaks of something else or no longer counts.
-        if facts["elsewhere"]:
-            return "out_of_scope"
-        return "stale" if facts["stale"] else "failed"
+        # It fails, unless it speaks of something else; it does not age.
+        return "out_of_scope" if facts["elsewhere"] else "failed"
     if facts["misfit"]:
         states.add("invalid")
     if facts["unsealed"]:
@@ -42,6 +40,19 @@ def test_every_item_there_can_be():
         )
         assert state == naive_item(facts), facts
         assert (state == "shown") == (not reasons) == (not any(present))
+
+
+TIMES = st.integers(0, 3)
+SHOWN = st.lists(st.tuples(st.sampled_from("ab"), TIMES), max_size=3)
+
+
+@given(st.sampled_from("ab"), TIMES, SHOWN)
+def test_a_failure_is_taken_back_by_its_source_alone_and_later(source, time, shown):
+    twin = False
+    for other, later in shown:
+        if other == source and later > time:
+            twin = True
+    assert rules.retired(source, time, shown) == twin
 
 
 def naive_group(states):

@@ -19,7 +19,8 @@ GOOD = item("eventLogging").to_dict()
 
 NO_ITEMS = [
     True, False, None, "true", "false", "yes", "no", "passed", 0, 1, 1.0, math.nan, "", {},
-    {"status": "failed"}, {"status": "passed"}, {"passed": True}, b"passed", [[]], pytest.param(object(), id="object"),
+    {"status": "failed"}, {"status": "passed"}, {"passed": True}, b"passed", [[]],
+    pytest.param(object(), id="object"),
 ]  # fmt: skip
 
 

@@ -63,7 +63,7 @@ def test_each_obligation_is_well_formed(each):
     assert not each.text.endswith(".")
     assert each.schema in schemas.SCHEMAS
     assert each.severity in ("blocker", "major", "minor")
-    assert each.role in ("provider", "deployer")
+    assert each.role in ("provider", "deployer", "Commission")
     assert each.schedule in law.SCHEDULES
     assert each.act in {act.id for act in law.acts()}
     assert {name.removeprefix("not ") for name in each.when} <= set(CATALOGUE.conditions)

@@ -1,5 +1,7 @@
 """Profiles: the golden ones, and what a user's own file is told."""
 
+from dataclasses import replace
+
 import pytest
 
 from quorate.compliance import Check, ProfileError, load_catalogue, load_profile
@@ -127,7 +129,7 @@ def test_a_profile_of_ones_own(tmp_path):
     assert load_profile(profile) is profile
     assert profile.checks == (
         Check("BANK-1", "Events are logged", "12", ("art_12.par_1",), "eventLogging", "blocker",
-              "log-range", ("kinds",), 200, ""),
+              "log-range", ("kinds", "bound_seconds"), 200, ""),
         Check("BANK-2", "A contact is named", "bank", (), "bankContact", "minor", "contact", (),
               30, "Name the duty officer."),
     )  # fmt: skip
@@ -166,6 +168,29 @@ def test_a_profile_of_ones_own(tmp_path):
         ),
         ('"minor"', '"trivial"', "p.toml:20: checks[1].severity is 'trivial': "),
         ("[[checks]]", "[checks]", "p.toml: not TOML: "),
+        ('name = "bank"', 'name = "core"', "p.toml:2: the profile 'core' is not the one shipped"),
+        ('name = "bank"', 'name = "Co\u200bre"', "p.toml:2: the profile 'Co"),
+        ('id = "BANK-2"', 'id = "BANK-1\u200b"', "is the id of another check too"),
+        (
+            'article = "12"\nobligations = ["art_12.par_1"]',
+            'article = "14"',
+            "p.toml:9: BANK-1: '14' is an article of the law; name obligations of it",
+        ),
+        (
+            'article = "12"',
+            'article = "14"',
+            "p.toml:9: BANK-1: the article is '14', its obligations are of 12",
+        ),
+        (
+            'field = "eventLogging"',
+            'field = "eventLogging"\nschema = "attestation"',
+            "BANK-1: eventLogging is known, and its schema is log-range, not 'attestation'",
+        ),
+        (
+            'field = "bankContact"',
+            'field = "eventLogging "',
+            "p.toml:18: checks[1].field: it has spaces around it",
+        ),
         ('name = "bank"', 'name = "bank"\nobligations = "all"', "give either [[checks]] or "),
     ],
 )
@@ -175,6 +200,45 @@ def test_a_mistake_is_told_with_its_line(old, new, problem):
     assert any(each.startswith(problem) or problem in each for each in caught.value.problems), (
         caught.value.problems
     )
+
+
+def test_the_same_evidence_is_not_counted_twice():
+    second = GOOD.replace("BANK-1", "BANK-3").replace("BANK-2", "BANK-4")
+    text = GOOD + second[second.index("[[checks]]") :]
+    with pytest.raises(ProfileError) as caught:
+        read_profile(text, "p.toml")
+    assert "BANK-3: asks for the same as BANK-1" in str(caught.value)
+    assert "BANK-4: asks for the same as BANK-2" in str(caught.value)
+
+
+def test_needs_of_a_known_field_can_be_added_to_and_not_taken_away():
+    def needs(line):
+        text = GOOD.replace('field = "eventLogging"', f'field = "eventLogging"\n{line}')
+        return read_profile(text, "p.toml").checks[0].needs
+
+    assert needs("needs = []") == FIELD_NEEDS["eventLogging"]
+    assert needs('needs = ["checkpoint"]') == (*FIELD_NEEDS["eventLogging"], "checkpoint")
+    assert needs('schema = "log-range"\nneeds = []') == FIELD_NEEDS["eventLogging"]
+
+
+def test_a_profile_built_by_hand_does_not_bear_a_shipped_name():
+    core = load_profile("core")
+    assert load_profile(core) is core
+    fewer = replace(core, checks=core.checks[:1])
+    with pytest.raises(UsageError, match="'core' is not the one shipped under that name"):
+        load_profile(fewer)
+    with pytest.raises(UsageError, match="is not the one shipped under that name"):
+        load_profile(replace(fewer, name="Core "))
+    assert load_profile(replace(fewer, name="own")).checks == core.checks[:1]
+
+
+def test_the_digest_is_of_all_that_a_profile_says():
+    profile = read_profile(GOOD, "p.toml")
+    spaced = read_profile(GOOD.replace("\n\n", "\n\n\n") + "# a remark\n", "q.toml")
+    assert spaced.digest == profile.digest
+    for old, new in (("blocker", "major"), ("200", "201"), ("art_12.par_1", "art_12.par_2.a")):
+        assert read_profile(GOOD.replace(old, new), "p.toml").digest != profile.digest
+    assert len({load_profile(name).digest for name in SHIPPED}) == len(SHIPPED)
 
 
 def test_all_mistakes_are_told_at_once():

@@ -67,7 +67,8 @@ def test_what_matters_stands_first_and_last(report):
     text = render_terminal(report)
     score = f"{report.weight_shown}/{report.weight_total} by weight"
     words = (
-        "Evidence for the EU AI Act: triage 2.1.0", TODAY, "Regulation (EU) 2026/1744", score,
+        'Evidence for the EU AI Act: "triage", version "2.1.0"', TODAY,
+        "Regulation (EU) 2026/1744", score,
         "Blocking: ", "Article 9 ", "Article 15 ", "A person has to judge", "Not declared",
     )  # fmt: skip
     where = [text.index(each) for each in words]

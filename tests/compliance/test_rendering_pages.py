@@ -62,9 +62,16 @@ def test_names_of_ones_own_profile_make_no_markup_and_no_two_anchors():
     nasty = NASTY.replace("\x1b", "")
     checks = "".join(
         f"[[checks]]\nid = {json.dumps(f'C{n} {nasty}')}\ntitle = {json.dumps(nasty)}\n"
-        f"article = {json.dumps(article)}\nfield = 'eventLogging'\nseverity = 'major'\n"
-        f"advice = {json.dumps(nasty)}\n"
-        for n, article in enumerate(("a b", "a-b", nasty, "12"))
+        f"article = {json.dumps(article)}\nseverity = 'major'\nadvice = {json.dumps(nasty)}\n"
+        f"{what}\n"
+        for n, (article, what) in enumerate(
+            (
+                ("a b", "field = 'eventLogging'"),
+                ("a-b", "field = 'riskAssessment'"),
+                (nasty, f"field = {json.dumps(nasty)}\nschema = 'contact'"),
+                ("12", "field = 'eventLogging'\nobligations = ['art_12.par_1']"),
+            )
+        )
     )
     head = f"format = 'quorate/profile/1'\nname = {json.dumps(nasty)}\ntitle = 't'\n"
     profile = read_profile(f"{head}[groups]\n'a b' = {json.dumps(nasty)}\n{checks}", "own.toml")

@@ -72,7 +72,7 @@ WRONG = [
     ("event-kinds", "covers", {"risk": ["incident"]}, "risk is covered by incident, which is not"),
     ("event-kinds", "covers", {"risk": []}, "covers.risk is []: "),
     ("retention", "required_days", 183, "required_days is 183: "),
-    ("retention", "newest", "2025-01-01T00:00:00Z", "is before oldest"),
+    ("retention", "newest", "2025-01-01T00:00:00Z", "less than 184 days after the oldest"),
     ("decisions", "with_dissent", 8, "with_dissent is 8 of 9 decisions"),
     ("decisions", "refused", 2, "committed and refused do not add up to decisions"),
     ("drill", "after", 1, "1 were dispatched after the halt"),
@@ -95,14 +95,14 @@ WRONG = [
     ("redteam-run", "strategies", [], "strategies is []: "),
     ("redteam-run", "strategies.0.probes", 0, "strategies[0].probes is 0: "),
     ("redteam-run", "strategies.0.successes", 11, "RT-CRESCENDO: 11 successes of 10 probes"),
-    ("redteam-run", "strategies.0.successes", 10, "every probe got through, but the resilience"),
+    ("redteam-run", "strategies.0.successes", 10, "is 0.9, from the strategies follows 0"),
     ("fault-injection", "injections.0.handled", 19, "an expert crashes: 19 of 20 were handled"),
     ("attack-matrix", "cells.model_flaws", {}, "model_flaws says nothing of prevent, detect"),
     ("attack-matrix", "cells.model_flaws.detect", {}, "give a test, or the reason why none"),
     (
         "attack-matrix",
         "cells.model_flaws.detect",
-        {"test": "T", "not_applicable": "x"},
+        {"test": "T9", "not_applicable": "not trained"},
         "give a test, or the reason why none applies, one of the two",
     ),
     ("oversight", "hooks", [], "hooks is []: "),
@@ -117,6 +117,53 @@ WRONG = [
     ("payment", "amount", "0.01", "amount: it is '0.01'; a rational is"),
     ("fuzzing", "fixed", 0, "1 were found, 0 of them fixed"),
     ("audit", "open_findings", 1, "open_findings is 1: "),
+    ("audit", "independent", False, "independent is False: "),
+    ("payment", "amount", "0", "the amount is 0: nothing was paid"),
+    ("scores", "required", 0, "required is 0: "),
+    ("contact", "answer_within_minutes", 2**53 - 1, "answer_within_minutes is 9007199254740991: "),
+    ("monitoring", "every_seconds", 1e9, "every_seconds is 1000000000.0: "),
+    ("two-persons", "decisions", {"4": ["key1", "KEY1"]}, "not signed by two different"),
+    ("two-persons", "decisions", {"4": ["key1", "key1\u200b"]}, "not signed by two different"),
+    ("two-persons", "decisions", {"4": ["a", " a"]}, "decisions.4[1]: it has spaces around it"),
+    ("incidents", "since", "2026-11-21T00:00:00Z", "until 2026-11-20T00:00:00Z is before since"),
+    ("bias", "examinations.0.groups", ["women", "Women"], "the group 'Women' stands twice"),
+    ("datasets", "datasets.0.statistics.missing_rate", 1, "missing_rate is 1: "),
+    ("datasets", "datasets.0.statistics.label_error", 1.0, "label_error is 1.0: "),
+    ("datasets", "datasets.0.statistics.groups.0.count", 0, "no group has a single record"),
+    ("test-run", "tests.0.results.time", "2026-10-01T00:00:00Z", "is before thresholds"),
+    ("test-run", "tests.0.metrics.0.samples", 0, "samples is 0: "),
+    ("test-run", "tests.0.metrics.0.threshold", 0, "accuracy has to be at least 0, which"),
+    ("metric-series", "series.0.threshold", 0, "accuracy has to be at least 0, which"),
+    ("metric-series", "declared", {"recall": 0.9}, "recall is declared, but no series measures"),
+    ("metric-series", "declared", {"accuracy": 0.99}, "declared as 0.99, but last measured as"),
+    ("log-range", "kinds", {"decision": 0}, "kinds counts 0 entries, the range has 10"),
+    ("log-range", "bound_seconds", 1e9, "bound_seconds is 1000000000.0: "),
+    ("event-kinds", "kinds", {"decision": 0}, "no kind has a single entry"),
+    ("retention", "oldest", "2026-11-20T00:00:00Z", "less than 184 days after the oldest"),
+    ("drill", "refused", 0, "nothing was refused after the halt"),
+    ("drill", "resumed", False, "resumed is not true"),
+    ("drill", "resumed", None, "resumed is not true"),
+    ("drill", "decision", 4, "a halt names no decision and no override"),
+    ("redundancy", "faults", 0, "faults is 0: "),
+    ("redteam-run", "required", 0, "required is 0: "),
+    ("redteam-run", "resilience", 1, "resilience is 1, from the strategies follows 0.9"),
+    ("hazards", "hazards.0.id", " ", "hazards[0].id is ' ': "),
+    ("hazards", "hazards.0.id", "\u3164", "it names nothing; write it in letters or digits"),
+    ("hazards", "hazards.0.title", "-", "it says nothing; write it in letters or digits"),
+    ("hazards", "hazards.0.title", "\u200b", "it says nothing; write it in letters or digits"),
+    ("hazards", "hazards.0.title", "\u2800", "it says nothing; write it in letters or digits"),
+    ("hazards", "hazards.0.title", "\u3164", "it says nothing; write it in letters or digits"),
+    ("hazards", "hazards.0.title", "\u2060", "it says nothing; write it in letters or digits"),
+    ("hazards", "hazards.0.title", "N/A", "it is a filler; say what it is"),
+    ("hazards", "hazards.0.title", " TODO\u200b", "it is a filler; say what it is"),
+    ("hazards", "hazards.0.title", "tbd", "it is a filler; say what it is"),
+    ("hazards", "hazards.0.title", "x", "it is a filler; say what it is"),
+    (
+        "attack-matrix",
+        "cells.adversarial_examples.detect",
+        {"not_applicable": "not trained"},
+        "adversarial_examples: no test at all",
+    ),
 ]
 
 
@@ -133,7 +180,7 @@ def test_what_does_not_pass_is_refused(name, path, value, message):
 
 def test_nothing_at_all_is_tested():
     cells = {
-        each: {verb: {"not_applicable": "x"} for verb in row}
+        each: {verb: {"not_applicable": "not trained"} for verb in row}
         for each, row in DATA["attack-matrix"]["cells"].items()
     }
     reason = schemas.misfit({"cells": cells}, schemas.schema("attack-matrix"))[1]
@@ -169,6 +216,8 @@ def test_records_deleted_early_name_the_law_that_ordered_it():
     kind = schemas.schema("retention")
     reason = schemas.misfit(DATA["retention"] | {"deletions": [deletion]}, kind)[1]
     assert "entry 4 deleted records of 10 days, before 184" in reason
+    nothing = deletion | {"order": "law: -"}
+    assert schemas.misfit(DATA["retention"] | {"deletions": [nothing]}, kind)[1] is not None
     lawful = deletion | {"order": "law: GDPR Article 17, request 4"}
     assert schemas.misfit(DATA["retention"] | {"deletions": [lawful]}, kind)[1] is None
     old = deletion | {"age_days": 184}

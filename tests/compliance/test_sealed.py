@@ -15,6 +15,14 @@ from quorate.compliance.sealed import replay
 from quorate.core.errors import UsageError, VerificationError
 from quorate.ledger import Ledger
 
+DOSSIER = {
+    "rule": "dossier/1",
+    "manifest": DATA,
+    "as_of": "2026-11-21",
+    "profile": "core",
+    "system": SYSTEM,
+}
+
 
 @pytest.fixture
 def ledger():
@@ -163,6 +171,19 @@ def test_evidence_that_names_its_own_receipt_is_none(ledger):
     assert "which no body can" in refused(ledger)
 
 
+def test_what_a_collector_shows_names_what_it_is_from(ledger):
+    body = {
+        "field": "art_14.par_4.e", "status": "passed", "source": "quorate.collect.halt_drill",
+        "time": "2026-11-21T09:30:00Z", "expires": None, "scope": SCOPE, "digest": None,
+        "data": {}, "entries": [],
+    }  # fmt: skip
+    # What a broken ledger shows failed is sealed elsewhere, and names nothing there.
+    ledger.append("evidence", body | {"status": "failed"})
+    assert ledger.verify(replay=True).replayed == 1
+    ledger.append("evidence", body)
+    assert "names the entries that it is from" in refused(ledger)
+
+
 def test_another_kind_is_refused():
     with pytest.raises(VerificationError):
         replay("decision", {})
@@ -174,21 +195,22 @@ def test_each_can_be_explained(tmp_path, capsys):
     place = Place(tmp_path)
     place.decide("one")
     place.drill("halt")
+    place.declare()
     with place.open() as ledger:
         threshold = fix(ledger)
         record_measurement(ledger, threshold.seq, "0.9", samples=10, dataset=DATA)
-        seal_evidence(ledger, survey_of(place, ledger))
+        found = survey(ledger, policy=place.policy, system=SYSTEM, now=place.clock.moment)
+        passed = [item for item in found.items if item.status == "passed"]
+        seal_evidence(ledger, passed, collected=found)
+        ledger.append("dossier", DOSSIER)
         told = {receipt.kind: receipt.seq for receipt in ledger}
     for kind, words in (
         ("threshold", "J. Doe fixed for triage 2.1.0: recall at least 19/20"),
         ("measurement", "that does NOT keep the threshold of entry"),
         ("drill", "A drill of triage 2.1.0 by J. Doe (halt)"),
         ("evidence", "for triage 2.1.0: passed, by quorate.collect."),
+        ("system", "J. Doe declared the entries from 0 on the record of triage 2.1.0"),
+        ("dossier", "2026-11-21"),
     ):
         assert run(["explain", str(told[kind]), "--ledger", str(place.path)]) == 0
         assert words in capsys.readouterr().out
-
-
-def survey_of(place, ledger):
-    found = survey(ledger, policy=place.policy, system=SYSTEM, now=place.clock.moment)
-    return [item for item in found.items if item.status == "passed"]

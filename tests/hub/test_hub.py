@@ -465,7 +465,7 @@ def test_in_shadow_mode_nobody_to_ask_stops_nothing(make, ledger):
 def test_in_shadow_mode_a_broken_ledger_stops_nothing_and_is_told(
     make, ledger, monkeypatch, caplog
 ):
-    def broken(items):
+    def broken(items, **more):
         raise StoreError("the disk is full")
 
     hub = shadow(make, agreed(), says("old", "old way"))
@@ -479,7 +479,7 @@ def test_in_shadow_mode_a_broken_ledger_stops_nothing_and_is_told(
 
 
 def test_outside_shadow_mode_what_is_not_sealed_is_not_given(make, ledger, monkeypatch):
-    def broken(items):
+    def broken(items, **more):
         raise StoreError("the disk is full")
 
     hub = make(agreed())

@@ -39,7 +39,7 @@ def test_a_second_run_does_nothing_and_seals_nothing(folder):
     assert summary.to_dict() == {
         "tasks": 5, "committed": 5, "refused": 0, "shadow_refused": 0, "earlier": 5,
         "other_panel": 0, "entries": 6, "not_by_quorum": 0, "shadow_not_by_quorum": 0,
-        "failing": [],
+        "overridden": 0, "withheld": 0, "outdated": 0, "failing": [],
     }  # fmt: skip
     assert asked == []
     assert folder.out_path.read_bytes() == before
@@ -198,13 +198,13 @@ def test_what_another_run_sealed_meanwhile_stands(folder):
         append_all = ledger.append_all
         raced = []
 
-        def overtaken(items):
+        def overtaken(items, **more):
             for kind, body, trace, key in items[1:3]:
                 if len(raced) < 3:
                     raced.append(key)
                     changed = body | {"note": "sealed by another run"}
                     other.append(kind, changed, trace_id=trace, key=key)
-            return append_all(items)
+            return append_all(items, **more)
 
         ledger.append_all = overtaken
         args = (str(folder.tasks_path), str(folder.out_path))
@@ -219,7 +219,7 @@ def test_what_another_run_sealed_meanwhile_stands(folder):
 
 
 def test_what_is_wrong_but_no_race_is_still_an_error(folder, monkeypatch):
-    def refuse(self, items):
+    def refuse(self, items, **more):
         raise UsageError("the clock is mad")
 
     monkeypatch.setattr(Ledger, "append_all", refuse)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quorate.arbitration import UnderQuorum
-from quorate.core.errors import NoQuorum, StoreError, UsageError
+from quorate.core.errors import NoQuorum, StoreError, UsageError, VerificationError
 from quorate.core.identity import Ed25519Signer
 from quorate.hub import Expert, Hub, Policy
 from quorate.hub.oversight import KIND, Guard, HaltedError, OverriddenError, Oversight
@@ -328,6 +328,212 @@ def test_a_record_that_can_no_longer_be_read_stops_what_is_under_way(ledger, mon
         asyncio.run(asyncio.wait_for(main(), 30))
     with pytest.raises(StoreError):
         asyncio.run(guard.run(asyncio.sleep(0)))
+
+
+# -- nothing hides, and nothing comes between
+
+
+def tamper(ledger, statement, *values):
+    """Change the store as somebody does who has the file and no key."""
+    with ledger.store.transaction():
+        ledger.store._db.execute(statement, values)
+
+
+HIDDEN = "UPDATE entries SET kind = 'note' WHERE kind = 'oversight'"
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_halt_that_is_hidden_in_the_look_up_column_stops_all_the_same(ledger, known):
+    calls = []
+    hub = Hub(panel(calls), ledger=ledger)
+    if known:
+        hub.dispatch("one")
+    before = len(calls)
+    Oversight(ledger).halt("J. Doe", "stop")
+    ledger.append("note", {"anything": "on top"})
+    tamper(ledger, HIDDEN)
+    assert list(ledger.find(kind=KIND)) == []
+    for _ in range(2):
+        with pytest.raises(VerificationError, match="the look-up column kind"):
+            hub.dispatch("two")
+    assert len(calls) == before
+
+
+def test_an_override_that_is_hidden_so_is_not_undone(ledger):
+    hub, oversight = Hub(panel([]), ledger=ledger), Oversight(ledger)
+    oversight.override(hub.dispatch("one", id="t1").receipt.seq, "J. Doe", "no good")
+    ledger.append("note", {})
+    tamper(ledger, HIDDEN)
+    with pytest.raises(VerificationError):
+        Hub(panel([]), ledger=ledger).dispatch("one", id="t1")
+
+
+@pytest.mark.parametrize(
+    ("statement", "rule"),
+    [
+        ("DELETE FROM entries WHERE seq >= 1", "truncation"),
+        ("DELETE FROM entries WHERE seq = 1", "sequence"),
+        ("UPDATE entries SET entry = replace(entry, '\"oversight\"', '\"note\"')", "chain"),
+    ],
+)
+def test_a_halt_that_is_cut_out_of_the_log_is_missed(ledger, statement, rule):
+    hub, oversight = Hub(panel([]), ledger=ledger), Oversight(ledger)
+    hub.dispatch("one")
+    Oversight(ledger).halt("J. Doe", "stop")
+    if rule == "truncation":
+        assert oversight.halted.by == "J. Doe"
+    else:
+        ledger.append("note", {})
+    tamper(ledger, statement)
+    for _ in range(2):
+        with pytest.raises(VerificationError) as caught:
+            oversight.check()
+        assert caught.value.rule == rule
+
+
+def test_a_log_is_followed_once_and_read_on_only_where_it_grew(ledger, monkeypatch):
+    oversight, reads = Oversight(ledger), []
+    real = oversight._follower.read
+    monkeypatch.setattr(oversight._follower, "read", lambda: reads.append(1) or real())
+    ledger.append("note", {})
+    for _ in range(5):
+        oversight.check()
+    assert len(reads) == 1
+    ledger.append("note", {})
+    oversight.check()
+    assert len(reads) == 2
+    assert oversight._follower.size == 2
+
+
+def test_what_could_not_be_taken_in_is_not_passed_over(ledger, monkeypatch):
+    """An override whose decision cannot be read just then: nothing is known until it can."""
+    hub, oversight = Hub(panel([]), ledger=ledger), Oversight(ledger)
+    seq = hub.dispatch("one").receipt.seq
+    Oversight(ledger).override(seq, "J. Doe", "because", "no")
+    Oversight(ledger).halt("J. Doe", "stop")
+
+    def broken(number):
+        raise StoreError("the disk is gone")
+
+    monkeypatch.setattr(ledger, "get", broken)
+    for _ in range(2):
+        with pytest.raises(StoreError):
+            oversight.check()
+    monkeypatch.undo()
+    with pytest.raises(HaltedError):
+        oversight.check()
+    assert oversight.standing(seq).answer == "no"
+
+
+def between(monkeypatch, ledger, act):
+    """Have somebody act once, after all looks and right before the next entries are written."""
+    real, acted = ledger.append_all, []
+
+    def append_all(items, **more):
+        if not acted:
+            acted.append(True)
+            act()
+        return real(items, **more)
+
+    monkeypatch.setattr(ledger, "append_all", append_all)
+
+
+@pytest.mark.parametrize("mode", ["enforce", "shadow"])
+def test_no_decision_stands_behind_a_halt_or_is_given_out_after_it(ledger, monkeypatch, mode):
+    incumbent = Expert("old", lambda _: "old", confidence=1) if mode == "shadow" else None
+    hub = Hub(panel([]), ledger=ledger, mode=mode, incumbent=incumbent)
+    between(monkeypatch, ledger, lambda: Oversight(ledger).halt("J. Doe", "stop"))
+    with pytest.raises(HaltedError):
+        hub.dispatch("one")
+    assert [receipt.kind for receipt in ledger] == [KIND]
+
+
+def test_what_bears_on_nothing_holds_no_decision_up(ledger, monkeypatch):
+    hub = Hub(panel([]), ledger=ledger)
+    between(monkeypatch, ledger, lambda: ledger.append("note", {}))
+    assert hub.dispatch("one").consensus == "yes"
+    first = hub.dispatch("two", id="t2").receipt.seq
+    between(monkeypatch, ledger, lambda: Oversight(ledger).override(first, "A", "because"))
+    assert hub.dispatch("three").consensus == "yes"
+    assert [receipt.kind for receipt in ledger] == [
+        "note", "decision", "decision", KIND, "decision",
+    ]  # fmt: skip
+
+
+def test_two_handles_of_one_file_never_decide_behind_a_halt(tmp_path):
+    url, signer = f"sqlite:///{tmp_path / 'ledger.db'}", Ed25519Signer.generate()
+    for _ in range(3):
+        with Ledger.open(url, signer=signer) as mine, Ledger.open(url, signer=signer) as other:
+            hub, came = Hub(panel([]), ledger=mine), []
+
+            def work(hub=hub, came=came):
+                try:
+                    while True:
+                        came.append(hub.dispatch("again").receipt.seq)
+                except HaltedError as halted:
+                    came.append(halted)
+
+            worker = threading.Thread(target=work)
+            worker.start()
+            while not came:
+                threading.Event().wait(0.001)
+            halt = Oversight(other).halt("J. Doe", "stop")
+            worker.join(60)
+            assert isinstance(came[-1], HaltedError)
+            assert max(came[:-1]) < halt.seq
+            assert [r for r in other if r.kind == "decision" and r.seq > halt.seq] == []
+            Oversight(other).resume("J. Doe", "on")
+
+
+def test_a_disk_that_may_hide_a_halt_holds_the_incumbent_back_too(ledger, monkeypatch):
+    incumbent = Expert("old", lambda _: "old", confidence=1)
+    hub = Hub(panel([]), ledger=ledger, mode="shadow", incumbent=incumbent)
+
+    def broken(items, **more):
+        Oversight(ledger).halt("J. Doe", "stop")
+        raise StoreError("the disk is full")
+
+    monkeypatch.setattr(ledger, "append_all", broken)
+    with pytest.raises(HaltedError):
+        hub.dispatch("one")
+
+
+def test_who_writes_meanwhile_does_not_keep_anybody_from_resuming(ledger, monkeypatch):
+    oversight = Oversight(ledger)
+    oversight.halt("A", "one")
+    append = ledger.append
+
+    def busy(kind, body, **more):
+        append("note", {})
+        return append(kind, body, **more)
+
+    monkeypatch.setattr(ledger, "append", busy)
+    oversight.resume("A", "mended")
+    assert oversight.halted is None
+
+
+@pytest.mark.parametrize(
+    "again", ["j. doe", "J.  DOE", "J.\u00a0Doe", "\uff2a. Doe", "J. Doe\u00ad"]
+)
+def test_one_person_in_another_spelling_is_no_second_person(ledger, again):
+    seq = Hub(panel([]), ledger=ledger).dispatch("one").receipt.seq
+    oversight = Oversight(ledger)
+    first = oversight.override(seq, "J. Doe", "because", "no")
+    if not again.isprintable():
+        with pytest.raises(UsageError, match="give a person's name"):
+            oversight.override(seq, again, "because", "yes")
+        return
+    with pytest.raises(UsageError, match="one person overrides a decision once"):
+        oversight.override(seq, again, "because", "yes")
+    assert oversight.override(seq, again, "because", "no").seq == first.seq
+    assert oversight.standing(seq).contested is False
+
+
+def test_nobody_is_a_person(ledger):
+    for name in ("-", ".", "nobody", "Nobody", "\u2800"):
+        with pytest.raises(UsageError, match="the name is"):
+            Oversight(ledger).halt(name, "because")
+    Oversight(ledger).halt("7", "a badge number is one")
 
 
 EVENTS = st.one_of(

@@ -11,7 +11,9 @@ import pytest
 from run_tools import task_lines
 
 from quorate.cli.app import run as command
+from quorate.hub import Run
 from quorate.hub.oversight import HaltedError, Oversight
+from quorate.ledger import Ledger
 
 SLOW = """
 import asyncio, pathlib
@@ -90,9 +92,9 @@ def test_a_run_under_way_stops_and_goes_on_later_without_deciding_twice(folder):
         halt = Oversight(ledger).halt("J. Doe", "stop")
         worker.join(60)
         assert [error.halt.by for error in came] == ["J. Doe"]
-        # What was on its way to the disk as the halt was sealed may stand right behind it.
         begun = calls(folder)
         after = len(ledger)
+        assert after == halt.seq + 1
         time.sleep(0.3)
         assert (calls(folder), len(ledger)) == (begun, after)
         assert begun < 600
@@ -204,6 +206,161 @@ def test_override_as_a_command_and_in_explain(panel_folder, capsys):
     assert 'J. Doe put "no" in place of the decision of entry 1' in capsys.readouterr().out
     assert run("explain", 4, *look, "--key", folder.folder / "ledger.pub") == 0
     assert "disregarded the decision of entry 2" in capsys.readouterr().out
+
+
+def test_no_verdict_of_a_run_stands_behind_a_halt(folder, monkeypatch):
+    """Another process halts after all looks, right before the verdicts are written."""
+    folder.of("slow").tasks(*task_lines(range(3)))
+    real, acted = Ledger.append_all, []
+
+    def halted_before(self, items, **more):
+        if items and not acted:
+            with folder.open_ledger() as other:
+                acted.append(Oversight(other).halt("J. Doe", "stop").seq)
+        return real(self, items, **more)
+
+    monkeypatch.setattr(Ledger, "append_all", halted_before)
+    with pytest.raises(HaltedError):
+        folder.run()
+    assert folder.out_path.read_bytes() == b""
+    with folder.open_ledger() as ledger:
+        assert [receipt.kind for receipt in ledger] == ["panel", "oversight"]
+
+
+def test_what_was_decided_long_before_is_not_given_out_while_halted(folder, monkeypatch):
+    folder.of("slow").tasks(*task_lines(range(3))).run()
+    folder.out_path.unlink()
+    real = Run._begin
+
+    def halted_meanwhile(self, task, running):
+        if task.id == "t1":
+            Oversight(self.ledger).halt("J. Doe", "stop")
+        return real(self, task, running)
+
+    monkeypatch.setattr(Run, "_begin", halted_meanwhile)
+    with pytest.raises(HaltedError):
+        folder.run()
+    assert folder.out_path.read_bytes() == b""
+
+
+# -- what people put in place of a decision is what a run gives out
+
+
+def overrides(folder, *given):
+    """Override by command: the entry, who, and the answer as JSON, if any."""
+    for seq, who, *answer in given:
+        more = ["--answer", *answer] if answer else []
+        assert run("override", folder.path, seq, "--by", who, "--reason", "r", *more) == 0
+
+
+def lines(folder):
+    return [json.loads(line) for line in folder.out_path.read_text().splitlines()]
+
+
+def test_a_run_gives_out_what_stands_in_place_of_a_decision(folder, capsys):
+    folder.of("slow").tasks(*task_lines(range(4))).run()
+    plain = lines(folder)
+    assert [one["status"] for one in plain] == ["committed"] * 4
+    overrides(folder, (1, "A", '"no"'), (2, "A"), (3, "A", "1"), (3, "B", "2"))
+    folder.out_path.unlink()
+    decide = ["run", folder.path, folder.tasks_path, "-o", folder.out_path]
+    capsys.readouterr()
+    assert run(*decide, "--json") == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert (summary["committed"], summary["overridden"], summary["withheld"]) == (4, 1, 2)
+    told = lines(folder)
+    assert [one["status"] for one in told] == ["overridden", "withheld", "withheld", "committed"]
+    assert [one["consensus"] for one in told] == ["no", None, None, 3]
+    assert told[0]["overridden"] == {"by": ["A"], "seqs": [5], "contested": False}
+    assert told[2]["overridden"] == {"by": ["A", "B"], "seqs": [7, 8], "contested": True}
+    assert told[3] == plain[3]
+    # What was decided stays as it was.
+    for before, after in zip(plain, told, strict=True):
+        changed = {"status", "consensus", "overridden"}
+        assert {k: v for k, v in before.items() if k not in changed} == {
+            k: v for k, v in after.items() if k not in changed
+        }
+    assert run(*decide) == 0
+    assert "1 overridden by people, 2 withheld by people" in capsys.readouterr().err
+    assert run(*decide, "--strict") == 3
+
+
+def test_lines_of_before_an_override_are_known_and_told_of(folder, capsys):
+    folder.of("slow").tasks(*task_lines(range(3))).run()
+    before = folder.out_path.read_bytes()
+    overrides(folder, (1, "A", '"no"'))
+    decide = ["run", folder.path, folder.tasks_path, "-o", folder.out_path]
+    for _ in range(2):
+        capsys.readouterr()
+        assert run(*decide) == 0
+        assert "1 line of" in capsys.readouterr().err
+        assert folder.out_path.read_bytes() == before
+    overrides(folder, (1, "B", '"yes"'), (2, "B"))
+    capsys.readouterr()
+    assert run(*decide, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["outdated"] == 2
+    # A line that was torn is written anew, and says what stands now.
+    folder.out_path.write_bytes(before[: before.index(b"\n") + 20])
+    assert run(*decide) == 0
+    assert [one["status"] for one in lines(folder)] == ["committed", "withheld", "committed"]
+    folder.out_path.unlink()
+    assert run(*decide) == 0
+    assert [one["status"] for one in lines(folder)] == ["withheld", "withheld", "committed"]
+    # Of that file each line is the one of now, and stays known when a third person speaks.
+    overrides(folder, (1, "C", '"yes"'))
+    capsys.readouterr()
+    assert run(*decide) == 0
+    assert "1 line of" in capsys.readouterr().err
+    folder.out_path.write_bytes(before.replace(b"committed", b"overridden"))
+    assert run(*decide) == 2
+    assert "is not the decision on task 't0'" in capsys.readouterr().err
+
+
+def test_nothing_of_a_shadow_panel_counts_as_undecided(folder, capsys):
+    folder.of("slow").tasks(*task_lines(range(1)))
+    text = folder.path.read_text()
+    folder.path.write_text(text.replace("[arbiter]", '[arbiter]\nmode = "shadow"', 1))
+    folder.run()
+    overrides(folder, (1, "A"))
+    folder.out_path.unlink()
+    assert run("run", folder.path, folder.tasks_path, "-o", folder.out_path, "--strict") == 0
+    (line,) = lines(folder)
+    assert (line["status"], line["shadow"]) == ("withheld", True)
+
+
+def test_a_halt_says_what_it_does_not_stop(panel_folder, capsys):
+    who = ["--by", "J. Doe", "--reason", "stop"]
+    assert run("halt", panel_folder.path, *who) == 0
+    told = capsys.readouterr().out
+    assert "'quorate run' and hubs over this ledger ask nobody" in told
+    assert "not stopped by it: what a council executes, routers, hubs over another" in told
+    assert run("halt", panel_folder.path, *who, "--json") == 0
+    assert "what a council executes" in json.loads(capsys.readouterr().out)["not_stopped"]
+
+
+def test_a_damaged_log_is_halted_too(panel_folder, capsys):
+    folder = panel_folder.tasks(*task_lines(range(3)))
+    folder.run()
+    with folder.open_ledger() as ledger, ledger.store.transaction():
+        ledger.store._db.execute("UPDATE entries SET entry = '{}' WHERE seq = 1")
+    assert run("halt", folder.path, "--by", "J. Doe", "--reason", "stop") == 0
+    came = capsys.readouterr()
+    assert "halted in entry 4" in came.out
+    assert "the halt is sealed, but the log before it is damaged" in came.err
+    assert run("run", folder.path, folder.tasks_path, "-o", folder.out_path) == 4
+
+
+def test_explain_does_not_overlook_what_is_hidden(panel_folder, capsys):
+    folder = panel_folder.tasks(*task_lines(range(2)))
+    folder.run()
+    overrides(folder, (1, "A", '"no"'))
+    with folder.open_ledger() as ledger:
+        ledger.append("note", {})
+        with ledger.store.transaction():
+            ledger.store._db.execute("UPDATE entries SET kind = 'note' WHERE kind = 'oversight'")
+    key = folder.folder / "ledger.pub"
+    assert run("explain", 1, "--ledger", folder.ledger_path, "--key", key) == 4
+    assert "look-up column" in capsys.readouterr().err
 
 
 def test_a_name_and_a_reason_are_asked_for(panel_folder, capsys):

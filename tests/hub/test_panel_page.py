@@ -25,6 +25,7 @@ from quorate.arbitration.pending import Pending
 from quorate.arbitration.proposal import REASONS
 from quorate.arbitration.sealed import body_of
 from quorate.hub.lines import decision_line
+from quorate.hub.oversight.rules import Override, Reference, Standing
 from quorate.hub.panel import Panel
 from quorate.hub.tables import (
     KINDS,
@@ -139,6 +140,7 @@ TYPES = {
     "list of objects": lambda value: all(one.keys() == {"expert_id", "reason"} for one in value),
     "`false`": lambda value: value is False,
     "`true`": lambda value: value is True,
+    "object": lambda value: value.keys() == {"by", "seqs", "contested"},
 }
 
 
@@ -149,23 +151,31 @@ def line_of(arbiter, intake, **more):
 
 
 def lines_with_little_and_much_to_say():
-    """A line of a bare commit, of a refusal, and one that has every key."""
+    """A line of a bare commit, of a refusal, of what was withheld, and one with every key."""
     sent = [Proposal("a", "x", 1, 3, 0.5), Proposal("b", None, 1, 1)]
     _, committed = line_of(WeightedQuorumArbiter(0.5), gather(sent))
     _, refused = line_of(WeightedQuorumArbiter(1), gather(sent))
     intake = gather(sent, [Absence("c", 1, "timeout")], [Pending("d", 1)])
     weak, _ = line_of(FirstToQuorumArbiter(1), intake)
-    _, fallen = line_of(FallbackArbiter("b", 1), replace(intake, parent=weak), shadow=True)
-    return committed, refused, fallen
+    fallback, again = FallbackArbiter("b", 1), replace(intake, parent=weak)
+    _, withheld = line_of(fallback, again, standing=stands(None))
+    _, fallen = line_of(fallback, again, shadow=True, standing=stands("y"))
+    return committed, refused, withheld, fallen
+
+
+def stands(answer):
+    decision = Reference(3, "0" * 64)
+    said = Override("A", "because", decision, answered=answer is not None, answer=answer, seq=4)
+    return Standing.of((said,))
 
 
 def test_the_page_tells_every_key_of_a_decision_line():
     told = rows(LINES)
     always = [key for key, (_, when, _) in told.items() if when == "always"]
-    committed, refused, fallen = lines_with_little_and_much_to_say()
+    committed, refused, withheld, fallen = lines_with_little_and_much_to_say()
     assert list(committed) == list(refused) == always
     assert list(fallen) == list(told)
-    for line in (committed, refused, fallen):
+    for line in (committed, refused, withheld, fallen):
         for key, value in line.items():
             assert TYPES[told[key][0]](value), (key, value)
 

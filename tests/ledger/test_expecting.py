@@ -95,6 +95,12 @@ def test_what_has_no_bearing_holds_nobody_up(url):
             one.append("note", 4, expect=9, unless=of())
         with pytest.raises(UsageError, match="unless goes with expect"):
             one.append("note", 4, unless=of())
+        two = [("note", 6, "a", None), ("note", 7, "d", None)]
+        with pytest.raises(HeadMovedError, match="entry 3 was written since"):
+            other.append_all(two, expect=1, unless=of("a"))
+        assert [done.seq for done in other.append_all(two, expect=1, unless=of("z"))] == [4, 5]
+        with pytest.raises(UsageError, match="unless goes with expect"):
+            one.append_all(two, unless=of())
 
 
 def test_of_many_that_bear_on_each_other_one_is_written_among_others_that_do_not(url):

@@ -121,8 +121,9 @@ def _drill(
         say(f"sealed in entry {result.receipt.seq} of {url}")
     if not own:
         note(
-            f"a script stood in for the experts, under the panel {result.drill.panel}; a "
-            "verifier's policy that pins panels has to name it too"
+            f"a script stood in for the experts, under the panel {result.drill.panel}: this shows "
+            "the ledger's own halt and override, and --panel --task JSON that the panel's experts "
+            "obey them; a verifier's policy that pins panels has to name the script's panel too"
         )
     if not result.passed:
         raise typer.Exit(_FAILED)

@@ -16,7 +16,15 @@ from quorate.ledger import Policy, Receipt, read_verifier
 from quorate.ledger.replay import ReplayContext, replay
 
 VERDICTS: Final = ("decision", "refusal")
-BESIDE: Final = ("oversight", "threshold", "measurement", "drill", "evidence")
+BESIDE: Final = (
+    "oversight",
+    "threshold",
+    "measurement",
+    "drill",
+    "evidence",
+    "system",
+    "dossier",
+)
 _GATING: Final = "gating"
 _COMPUTED: Final = "the verdict was computed again from what is sealed and comes out the same"
 _CHECKED: Final = {
@@ -29,6 +37,8 @@ _CHECKED: Final = {
     "threshold": "it is a whole threshold; there is no verdict in it to compute",
     "measurement": "whether it meets its threshold was computed again and comes out the same",
     "drill": "whether it passed was computed again from what was seen and comes out the same",
+    "system": "it is a whole declaration of a system; nothing but its word stands for it",
+    "dossier": "it is a whole seal of a dossier; 'quorate comply verify' holds the dossier to it",
     "evidence": "it is a whole item of evidence; what it says is shown by the entries it names",
 }
 

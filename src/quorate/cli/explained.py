@@ -55,13 +55,17 @@ def overridden(log: Ledger, receipt: Receipt, trust: Policy | None) -> Standing 
     """What people put in place of that entry; ``None`` where it is no decision, or nobody did.
 
     Raises:
-        VerificationError: what they sealed was not signed as ``trust`` asks.
+        VerificationError: what they sealed was not signed as ``trust`` asks, or the log does not
+            hang together, so something may hide in it.
     """
     if receipt.kind != "decision":
         return None
     from quorate.hub.oversight import Oversight
 
     standing = Oversight(log).standing(receipt.seq)
+    if trust is not None:
+        # The last entry speaks for all before it: that nobody else overrode it, too.
+        log.get(len(log) - 1).verify(trust)
     if standing is not None and trust is not None:
         for one in standing.overrides:
             log.get(one.seq).verify(trust)
@@ -83,6 +87,14 @@ def told_beside(kind: str, body: Mapping[str, Any]) -> str:
         from quorate.compliance.drills import described
 
         return described(body)
+    if kind == "system":
+        from quorate.compliance.declaring import described as described_system
+
+        return described_system(body)
+    if kind == "dossier":
+        from quorate.compliance.dossier.sealed import described as described_dossier
+
+        return described_dossier(body)
     from quorate.compliance.committing import described as described_figures
 
     return described_figures(kind, body)
@@ -91,7 +103,7 @@ def told_beside(kind: str, body: Mapping[str, Any]) -> str:
 def _oversight(body: Mapping[str, Any]) -> str:
     """Tell what a person did, from a body that was replayed."""
     if body["event"] == "halt":
-        did = "halted: nothing is dispatched after it until somebody resumes"
+        did = "halted: no hub over this ledger asks anybody after it until somebody resumes"
     elif body["event"] == "resume":
         did = f"lifted the halt of entry {body['halt']}"
     elif "answer" in body:

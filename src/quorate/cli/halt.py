@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from quorate.cli.shown import AsJson, print_json, say
+from quorate.cli.shown import AsJson, note, print_json, say
 from quorate.cli.where import PANEL, is_url, ledger_url, refuse_empty
-from quorate.core.errors import UsageError
+from quorate.core.errors import UsageError, VerificationError
 from quorate.core.text import printable
 from quorate.ledger import Ledger, Receipt, read_signer
+
+if TYPE_CHECKING:
+    from quorate.hub.oversight import Halt, Oversight
 
 Target = Annotated[
     str,
@@ -30,10 +33,21 @@ SignerFile = Annotated[
         show_default=False,
     ),
 ]
-By = Annotated[str, typer.Option("--by", metavar="NAME", envvar="QUORATE_BY", help="Who you are.")]
+By = Annotated[
+    str,
+    typer.Option(
+        "--by", metavar="NAME", envvar="QUORATE_BY", help="Who you are; sealed as you give it."
+    ),
+]
 Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it is sealed.")]
 
 HERE = str(PANEL)
+NOT_STOPPED: Final = (
+    "what a council executes",
+    "routers",
+    "hubs over another ledger or none",
+)
+"""What goes on though this ledger is halted."""
 
 
 def is_panel(target: str) -> bool:
@@ -81,23 +95,38 @@ def halt(
     signer: SignerFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Stop: from now on no expert is asked anything, by whichever process, until 'resume'.
+    """Stop: from now on 'quorate run' and hubs over this ledger ask nobody, until 'resume'.
 
-    What experts are at is cancelled where it can be. Running commands end with exit 3.
+    Whichever process they are of. What experts are at is cancelled where it can be; running
+    commands end with exit 3. Councils and routers are not stopped by it.
     """
     from quorate.hub.oversight import Oversight
 
     with writing_to(target, signer) as (log, url):
-        before = Oversight(log).halted
-        sealed = Oversight(log).halt(by, reason)
+        oversight = Oversight(log)
+        # Sealed before anything is read: a log that is damaged is halted too.
+        sealed = oversight.halt(by, reason)
+        before = _before(oversight, sealed.seq)
     if as_json:
-        print_json({"halted": True, **_told(sealed, url)})
+        print_json({"halted": True, **_told(sealed, url), "not_stopped": list(NOT_STOPPED)})
         return
     if before is not None:
         say(f"it was halted before, by {printable(before.by)} in entry {before.seq}")
-    say(f"halted in entry {sealed.seq}, {sealed.timestamp}: nothing is dispatched from here on")
+    say(
+        f"halted in entry {sealed.seq}, {sealed.timestamp}: from here on 'quorate run' and hubs "
+        "over this ledger ask nobody"
+    )
     say(f"  ledger: {url}")
+    say(f"  not stopped by it: {', '.join(NOT_STOPPED)}")
     say(f"  to go on: quorate resume {target} --by NAME --reason TEXT")
+
+
+def _before(oversight: Oversight, seq: int) -> Halt | None:
+    try:
+        return oversight.halted_before(seq)
+    except VerificationError as error:
+        note(f"the halt is sealed, but the log before it is damaged: {error}; look at it first")
+        return None
 
 
 def resume(

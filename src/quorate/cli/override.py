@@ -33,7 +33,8 @@ def override(
 ) -> None:
     """Override a decision, or disregard it; the decision stays on record as it was.
 
-    From now on the hub gives out this answer for that task, or refuses it where none is given.
+    From now on the hub gives out this answer for that task, or refuses it where none is given;
+    'quorate run' writes a line that says so. What was acted upon before is not undone.
     """
     from quorate.hub.oversight import Oversight
 

@@ -42,8 +42,8 @@ def run(
         bool,
         typer.Option(
             "--strict",
-            help="Exit 3 if any task was refused, or decided otherwise than by a quorum (in shadow "
-            "mode nothing counts).",
+            help="Exit 3 if any task was refused, overridden, or decided otherwise than by a "
+            "quorum (in shadow mode nothing counts).",
         ),
     ] = False,
     trace: Annotated[
@@ -131,13 +131,27 @@ def _as_interrupt(_number: int, _frame: object) -> None:
 
 def _say(summary: RunSummary, panel: Panel, out: str, seconds: float) -> None:
     earlier = f" ({summary.earlier} of them decided earlier)" if summary.earlier else ""
-    otherwise = f" ({summary.not_by_quorum} not by a quorum)" if summary.not_by_quorum else ""
+    counts = (
+        (summary.not_by_quorum, "not by a quorum"),
+        (summary.overridden, "overridden by people"),
+        (summary.withheld, "withheld by people"),
+    )
+    told = ", ".join(f"{count} {what}" for count, what in counts if count)
+    otherwise = f" ({told})" if told else ""
     tell(
         f"{counted(summary.total, 'task')}{earlier}: {summary.committed} committed{otherwise}, "
         f"{summary.refused} refused, in {seconds:.1f} s"
     )
     if panel.shadow:
         tell("in shadow mode: a refusal blocks nothing, and its line says so")
+    if summary.outdated:
+        note(
+            f"1 line of {out} came before people overrode that "
+            "decision, and does not say so; name another output to have all written anew"
+            if summary.outdated == 1
+            else f"{summary.outdated} lines of {out} came before people overrode those decisions, "
+            "and do not say so; name another output to have all written anew"
+        )
     if summary.other_panel:
         note(
             "1 was decided earlier by another panel than this one, and stays as it is; to decide "

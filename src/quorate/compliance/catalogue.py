@@ -25,6 +25,8 @@ from quorate.core.errors import UsageError
 
 PROVIDER: Final = "provider"
 DEPLOYER: Final = "deployer"
+BOTH: Final = "both"
+COMMISSION: Final = "Commission"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,8 @@ class Obligation:
         machine: whether a machine can check the content; if not, it checks presence, form,
             date and signature, and a person judges.
         severity: blocker, major or minor.
-        role: whom it binds, ``provider`` or ``deployer``.
+        role: whom it binds, ``provider`` or ``deployer``; what binds the ``Commission`` stands
+            there for completeness, and no operator of a system is asked for it.
         when: conditions that all have to hold for it to apply; ``not x`` where x must not.
         schedule: with which group of provisions it begins to apply.
         since: first day of the text in which it stands so.

@@ -36,9 +36,9 @@ def depends(item: Evidence, data: Data) -> bool:
 def disagreement(data: Data, others: Iterable[Read]) -> str | None:
     """Why the data of an item that depends on others do not agree with them, or ``None``.
 
-    Levels declared beside measurements are those of the instructions named by their digest,
-    and measures leave no identified risk without one in place. The item that depends on the
-    other is the one to blame.
+    Levels declared beside measurements are those of the instructions, where these are shown,
+    named by their digest; and measures leave no identified risk without one in place. The item
+    that depends on the other is the one to blame.
     """
     if isinstance(data, MetricSeries):
         return _declared_otherwise(data, others)
@@ -48,9 +48,17 @@ def disagreement(data: Data, others: Iterable[Read]) -> str | None:
 
 
 def _declared_otherwise(series: MetricSeries, others: Iterable[Read]) -> str | None:
-    for other in others:
-        if not isinstance(other.data, Instructions) or other.item.digest != series.instructions:
-            continue
+    shown = [other for other in others if isinstance(other.data, Instructions)]
+    if not shown or not (series.declared or series.instructions):
+        return None
+    named = [other for other in shown if other.item.digest == series.instructions]
+    if not named:
+        return (
+            f"levels are declared, but the instructions named are "
+            f"{series.instructions or 'none'}, not those that were shown"
+        )
+    for other in named:
+        assert isinstance(other.data, Instructions)  # noqa: S101 - chosen so
         for name, value in series.declared.items():
             told = other.data.metrics.get(name)
             if told is None:

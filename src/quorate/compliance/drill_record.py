@@ -15,14 +15,19 @@ were made on the way, and the counts::
 The moments are those at which three of the entries were sealed: the first, the one by which
 the person acted (of an override drill the last), and the last. ``work`` is ``"scripted"``
 where a script stood in for experts, and ``"panel"`` where the system's own were asked.
-``failures`` follows from ``entries`` and ``seen``, and ``passed`` from ``failures``. The
-entries are named by hash, so a drill cannot be carried to another log; replay counts the
-verdicts between halt and resume again.
+``failures`` follows from ``entries`` and ``seen``, and ``passed`` from ``failures``.
+
+The entries are named by hash, so a drill cannot be carried to another log, and no two drills
+name one of them, so it cannot be sealed again. Replay holds a drill to them: the verdicts are
+of its panel and experts, who halted, resumed or overrode is who drilled and said so, and it
+was sealed as it ended. It counts the verdicts between halt and resume again. How often experts
+were called, and what was under way or refused, leaves no entry: that is the word of the
+process that drilled, sealed with the ledger's key. Who ``by`` is nobody checks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -33,7 +38,7 @@ from quorate.compliance.times import microseconds
 from quorate.core import limits
 from quorate.core.errors import UsageError, UsageTypeError
 from quorate.core.text import counted
-from quorate.hub.oversight.rules import Reference, State, who, why
+from quorate.hub.oversight.rules import Event, Reference, Resume, State, who, why
 
 KIND: Final = "drill"
 RULE: Final = "drill/1"
@@ -44,6 +49,15 @@ SCRIPTED: Final = "scripted"
 PANEL: Final = "panel"
 
 VERDICTS: Final = frozenset({"decision", "refusal"})
+
+SCRIPT: Final = ("scripted-1", "scripted-2", "scripted-3", "scripted-4")
+"""Ids of the experts of a drill's script, which no panel's own experts have."""
+
+OVER: Final = "the drill is over"
+"""Why a drill lifts its halt."""
+
+SEALED_SECONDS: Final = 600
+"""A drill is sealed within this time of the last of its entries."""
 
 _HALT_SEEN: Final = (
     "before", "under_way", "stopped", "attempted", "refused", "calls_before", "calls_after",
@@ -223,6 +237,84 @@ class Drill:
         else:
             _check_override(self.entries, self.seen, kinds, state)
 
+    @property
+    def acts_for(self) -> str:
+        """Why it halts or overrides, as it says in those entries."""
+        return drilled(self.reason)
+
+    @property
+    def verdicts(self) -> tuple[Reference, ...]:
+        """The verdicts among its entries."""
+        if isinstance(self.entries, HaltEntries):
+            return (*self.entries.before, *self.entries.after)
+        return (self.entries.decision, self.entries.disregarded)
+
+    def check_people(self, state: State) -> None:
+        """Hold it to what was said as it halted and resumed, or overrode: that was the drill.
+
+        Args:
+            state: what the oversight entries before it came to.
+
+        Raises:
+            UsageError: somebody else said it, or for another reason, or at another time.
+        """
+        said: list[tuple[Reference, Event | None, str]] = []
+        if isinstance(self.entries, HaltEntries):
+            acted = self.entries.halt
+            said.append((acted, state.told.get(acted.seq), self.acts_for))
+            if self.entries.resume is not None:
+                said.append((self.entries.resume, state.told.get(self.entries.resume.seq), OVER))
+        else:
+            acted = self.entries.disregard
+            every = {one.seq: one for given in state.overrides.values() for one in given}
+            both = (self.entries.override, acted)
+            said += [(named, every.get(named.seq), self.acts_for) for named in both]
+        for named, told, reason in said:
+            if told is None or (told.by, told.reason) != (self.by, reason):
+                raise UsageError(
+                    f"entry {named.seq} was not sealed by {self.by} for this drill: that says "
+                    f"{reason!r} as its reason"
+                )
+            at = "" if isinstance(told, Resume) else told.time
+            if named is acted and at and at != self.acted:
+                raise UsageError(f"acted is {self.acted}, and entry {named.seq} was sealed at {at}")
+
+    def check_panel(self, seq: int, digest: str | None, roster: Iterable[str]) -> None:
+        """Hold a verdict that it names to the panel and experts that it tells of.
+
+        Args:
+            seq: of the verdict.
+            digest: of the panel under which it was decided; ``None`` for none.
+            roster: ids of that panel's experts.
+
+        Raises:
+            UsageError: they are others, or a script's where it says the panel's own.
+        """
+        if digest != self.panel:
+            raise UsageError(f"the verdict of entry {seq} was not decided under its panel")
+        ids = tuple(sorted(roster))
+        if ids != self.experts:
+            raise UsageError(f"experts are {', '.join(self.experts)}; its panel has others")
+        script = not set(SCRIPT).isdisjoint(ids)
+        if script is not (self.work == SCRIPTED):
+            raise UsageError(f"work is {self.work!r}, and its experts are {', '.join(ids)}")
+
+    def check_sealed(self, at: int) -> None:
+        """See that it was sealed as it ended.
+
+        Args:
+            at: microseconds since 1970.
+
+        Raises:
+            UsageError: it was not.
+        """
+        late = at - microseconds(self.ended)
+        if not 0 <= late <= SEALED_SECONDS * 1_000_000:
+            raise UsageError(
+                f"it ended at {self.ended}, and was sealed {late / 1e6:.0f} seconds after that; "
+                f"a drill is sealed within {SEALED_SECONDS}"
+            )
+
     def describe(self) -> str:
         """In words."""
         at_work = "scripted experts" if self.work == SCRIPTED else "the panel's own experts"
@@ -244,6 +336,11 @@ class Drill:
             )
         end = "It passed." if self.passed else f"It FAILED: {'; '.join(self.failures)}."
         return f"A drill of {whole} by {self.by} ({self.kind}): {did}. {end}"
+
+
+def drilled(reason: str) -> str:
+    """The reason that is sealed where a drill halts or overrides."""
+    return f"drill: {reason}"
 
 
 def _halt_failures(work: str, entries: HaltEntries, seen: Mapping[str, Any]) -> list[str]:

@@ -7,7 +7,8 @@ tasks decided, puts a person's answer in place of one and disregards the other, 
 hub for both again. Either seals what it saw, passed or not, as :mod:`.drill_record` says.
 
 At work are the panel's own experts, or scripted ones that are named so: four functions that
-agree. With these, the drill shows the mechanism, and says so.
+agree. With these, the drill shows the mechanism of the ledger's own halt, and says so; that
+the panel's own experts obey it is shown by asking them.
 
 The verdicts that a drill seals name a panel that is sealed before them. Where a verifier's
 policy pins panels, that of the script is none of them: drill with the panel's own experts
@@ -29,13 +30,16 @@ from quorate.compliance.committing import read_scope
 from quorate.compliance.drill_record import (
     HALT,
     KIND,
+    OVER,
     OVERRIDE,
     PANEL,
+    SCRIPT,
     SCRIPTED,
     VERDICTS,
     Drill,
     HaltEntries,
     OverrideEntries,
+    drilled,
 )
 from quorate.compliance.evidence import Scope
 from quorate.core.calls import Callee, run_blocking
@@ -53,7 +57,6 @@ from quorate.hub.panel import Panel
 from quorate.hub.policy import Policy
 from quorate.ledger import Ledger, Receipt
 
-_SCRIPTED: Final = ("scripted-1", "scripted-2", "scripted-3", "scripted-4")
 _BEFORE: Final = 3
 _UNDER_WAY: Final = 2
 _AFTER: Final = 3
@@ -133,7 +136,7 @@ class Workforce:
 
 def scripted() -> Workforce:
     """Experts that agree on everything, and hang where a task says so; they are named scripted."""
-    experts = [Expert(name, _agrees, timeout=_WAIT_SECONDS) for name in _SCRIPTED]
+    experts = [Expert(name, _agrees, timeout=_WAIT_SECONDS) for name in SCRIPT]
     arbiter = Arbiter(quorum=Fraction(3, 4))
     declared = {
         "rule": panel_record.RULE,
@@ -158,10 +161,16 @@ def of_panel(panel: Panel, task: JSONValue) -> Workforce:
     """A panel's own experts, who are really asked ``task``, some ten times: it may cost.
 
     Raises:
-        UsageError: the panel was only declared, without its experts.
+        UsageError: the panel was only declared, without its experts, or one of them has the
+            name of a script's.
     """
     if not panel.experts:
         raise UsageError("the panel has no experts to ask; read it with Panel.load")
+    taken = sorted({expert.id for expert in panel.experts}.intersection(SCRIPT))
+    if taken:
+        raise UsageError(
+            f"the expert {taken[0]!r} has the name of a drill's script; give it another"
+        )
     return Workforce(
         PANEL,
         panel.experts,
@@ -241,6 +250,8 @@ class _Drilling:
         self.scope = read_scope(scope)
         self.by = who(by)
         self.reason = why(reason)
+        # It is sealed so as well, and that is to be found out before anything is begun.
+        why(drilled(self.reason))
         self.work = scripted() if work is None else work
         self.guard = Guard(ledger)
         self.oversight = Oversight(ledger)
@@ -274,7 +285,7 @@ class _Drilling:
         under_way = await self._under_way()
         calls_before = self.work.calls
         working = [one for one in under_way if not one.done()]
-        halt = self.oversight.halt(self.by, f"drill: {self.reason}")
+        halt = self.oversight.halt(self.by, drilled(self.reason))
         resume: Receipt | None = None
         try:
             attempts = [await _came(self._decided(self.work.task)) for _ in range(_AFTER)]
@@ -333,7 +344,7 @@ class _Drilling:
     def _lift(self, halt: Receipt) -> Receipt | None:
         """Lift the drill's own halt; ``None`` where somebody else halted meanwhile."""
         try:
-            return self.oversight.resume(self.by, "the drill is over", halt=halt.seq)
+            return self.oversight.resume(self.by, OVER, halt=halt.seq)
         except UsageError:
             return None
 
@@ -356,7 +367,7 @@ class _Drilling:
                     "to override; give them a task that they agree on"
                 )
         put: JSONValue = {"drill": _PUT, "nonce": uuid.uuid4().hex}
-        reason = f"drill: {self.reason}"
+        reason = drilled(self.reason)
         override = self.oversight.override(receipts[0].seq, self.by, reason, put)
         disregard = self.oversight.override(receipts[1].seq, self.by, reason)
         returned = await self._again(names[0])
@@ -404,8 +415,7 @@ class _Drilling:
                 guard=self.guard,
             )
         )
-        self.guard.check()
-        return self.ledger.append(verdict.kind, verdict.body, trace_id=id_, key=verdict_key(id_))
+        return self.guard.seal([(verdict.kind, verdict.body, id_, verdict_key(id_))])[0]
 
     def _sealed(
         self,

@@ -14,7 +14,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from quorate.compliance import law, schemas
-from quorate.compliance.catalogue import Catalogue, Obligation, load_catalogue
+from quorate.compliance.catalogue import (
+    BOTH,
+    DEPLOYER,
+    PROVIDER,
+    Catalogue,
+    Obligation,
+    load_catalogue,
+)
 from quorate.compliance.crosschecks import COMPARED, Read, depends, disagreement
 from quorate.compliance.evidence import Evidence, EvidenceSet, InvalidItem, read_receipt
 from quorate.compliance.profiles import Check, Profile, load_profile
@@ -27,18 +34,20 @@ from quorate.compliance.report import (
     summary,
 )
 from quorate.compliance.rules import (
+    FAILED,
     NOT_APPLICABLE,
     SHOWN,
+    STALE,
     WEIGHTS,
     ItemFacts,
     check_verdict,
     item_verdict,
+    retired,
 )
-from quorate.compliance.schema_documents import Document
 from quorate.compliance.sealing import Seals
 from quorate.compliance.system import UNDECLARED, System
 from quorate.compliance.times import DAY, day_of, end_of, microseconds, read_day
-from quorate.compliance.wording import near, shown
+from quorate.compliance.wording import folded, near, shown
 from quorate.core.errors import UsageError, UsageTypeError
 from quorate.core.text import printable, shortened
 from quorate.ledger import Policy, Receipt
@@ -106,6 +115,7 @@ def evaluate(
         as_of=day,
         system=subject,
         profile=asked.name,
+        profile_digest=asked.digest,
         results=results,
         articles=article_results(results, titles),
         undeclared=asking.undeclared(checks),
@@ -150,7 +160,9 @@ class _Asking:
         return [self.catalogue[each] for each in check.obligations if each in self.catalogue]
 
     def binds(self, obligation: Obligation) -> bool:
-        return self.system.role in (obligation.role, "both")
+        if self.system.role == BOTH:
+            return obligation.role in (PROVIDER, DEPLOYER)
+        return self.system.role == obligation.role
 
     def excluded(self, obligation: Obligation) -> str | None:
         """Why an obligation does not apply to this system; ``None`` where it does."""
@@ -219,7 +231,7 @@ class _Asking:
                 "severity": check.severity,
                 "weight": WEIGHTS[check.severity],
                 "state": state,
-                "judge": any(not each.machine for each in obligations),
+                "judge": self.judge(check, obligations, items),
                 "applies_from": days,
                 "in_force": {category: first <= self.day for category, first in days.items()},
                 "reasons": reasons,
@@ -228,14 +240,24 @@ class _Asking:
             }
         )
 
+    def judge(
+        self, check: Check, obligations: Iterable[Obligation], items: Iterable[ItemResult]
+    ) -> bool:
+        """Whether a person has to judge: a text that somebody wrote is in it."""
+        if schemas.schema(check.schema).WRITTEN or any(not each.machine for each in obligations):
+            return True
+        shown_ = (item.field for item in items if item.state == SHOWN)
+        others = (self.catalogue[name].schema for name in shown_ if name != check.field)
+        return any(schemas.schema(name).WRITTEN for name in others)
+
     def items(
         self, field: str, schema: str, needs: tuple[str, ...], max_age_days: int
     ) -> tuple[ItemResult, ...]:
         """All evidence for one field, each with what it shows."""
         broken, items = self.by_field.get(field, ((), ()))
         kind = schemas.schema(schema)
-        found = (self.item(each, kind, needs, max_age_days) for each in items)
-        return (*map(_broken, broken), *found)
+        found = [self.item(each, kind, needs, max_age_days) for each in items]
+        return (*map(_broken, broken), *_retired(items, found))
 
     def item(
         self, item: Evidence, kind: type[schemas.Data], needs: tuple[str, ...], max_age_days: int
@@ -257,24 +279,30 @@ class _Asking:
         self, item: Evidence, kind: type[schemas.Data], needs: tuple[str, ...], max_age_days: int
     ) -> ItemFacts:
         data, misfit = schemas.misfit(item.data, kind, needs)
-        if misfit is None and kind.DIGEST and item.digest is None:
-            misfit = "it names no digest of its document; give sha256: and 64 hex digits"
-        if misfit is None and isinstance(data, Document):
-            misfit = _of_other_version(data, item)
-        if misfit is None and data is not None and depends(item, data):
-            misfit = disagreement(data, self.counting)
+        if misfit is None and data is not None:
+            misfit = self.misfit(item, data)
         failed = None
-        if item.status == "failed":
+        if item.status != "passed":
             why = item.data.get("reason")
             said = f": {shortened(why) if isinstance(why, str) else shown(why)}" if why else ""
             failed = f"{item.source} found it failed at {item.time}{said}"
         return ItemFacts(
             misfit=misfit,
             failed=failed,
-            elsewhere=self.elsewhere(item),
+            elsewhere=self.elsewhere(item) if failed is None else self.far(item),
             stale=self.stale(item, data, max_age_days),
             unsealed=self.seals.against(item),
         )
+
+    def misfit(self, item: Evidence, data: schemas.Data) -> str | None:
+        """Why data that fit their schema are no evidence for all that."""
+        if data.DIGEST and item.digest is None:
+            return "it names no digest of its document; give sha256: and 64 hex digits"
+        if reason := data.kept(microseconds(item.time)):
+            return reason
+        if reason := data.of_other(item.scope.system, item.scope.version):
+            return reason
+        return disagreement(data, self.counting) if depends(item, data) else None
 
     @cached_property
     def counting(self) -> tuple[Read, ...]:
@@ -299,19 +327,33 @@ class _Asking:
                 f"it is of {scope.system} {scope.version}, "
                 f"not of {self.system.name} {self.system.version}"
             )
+        return self.ahead(item)
+
+    def far(self, item: Evidence) -> str | None:
+        """Like :meth:`elsewhere`, for a failure: a name that reads the same is the same."""
+        scope = item.scope
+        alike = (folded(scope.system), folded(scope.version)) == (
+            folded(self.system.name), folded(self.system.version),
+        )  # fmt: skip
+        if not alike or self.system == UNDECLARED:
+            return self.elsewhere(item)
+        return self.ahead(item)
+
+    def ahead(self, item: Evidence) -> str | None:
         if microseconds(item.time) > end_of(self.day):
             return f"it was established at {item.time}, after {self.day.isoformat()}"
         return None
 
     def stale(self, item: Evidence, data: schemas.Data | None, max_age_days: int) -> str | None:
-        now = end_of(self.day)
-        if item.expires is not None:
-            if microseconds(item.expires) <= now:
-                return f"it expired at {item.expires}"
-        elif now - microseconds(item.time) > max_age_days * DAY:
-            return (
-                f"it is of {item.time}, more than {max_age_days} days before {self.day.isoformat()}"
-            )
+        now, most = end_of(self.day), max_age_days * DAY
+        before = f"more than {max_age_days} days before {self.day.isoformat()}"
+        if item.expires is not None and microseconds(item.expires) <= now:
+            return f"it expired at {item.expires}"
+        if now - microseconds(item.time) > most:
+            return f"it is of {item.time}, {before}"
+        seen = None if data is None else data.seen_at()
+        if seen is not None and now - seen > most:
+            return f"what it tells of was last seen on {day_of(seen)}, {before}"
         due = None if data is None else data.good_until()
         if due is not None and due <= now:
             return f"its next review fell due on {day_of(due)}"
@@ -341,6 +383,18 @@ def advice(check: Check, state: str) -> str:
     form = f"data of the schema {check.schema}{needs}{digest}"
     usual = _ADVICE[state].format(field=check.field, form=form)
     return f"{check.advice} {usual}" if check.advice else usual
+
+
+def _retired(items: Iterable[Evidence], results: list[ItemResult]) -> Iterator[ItemResult]:
+    """The results, each failure that its own source took back later made a stale one."""
+    pairs = list(zip(items, results, strict=True))
+    shown_ = [(one.source, microseconds(one.time)) for one, res in pairs if res.state == SHOWN]
+    for one, result in pairs:
+        if result.state == FAILED and retired(one.source, microseconds(one.time), shown_):
+            reason = printable(f"{one.source} found later that it passed; before, {result.reason}")
+            yield result.model_copy(update={"state": STALE, "reason": reason})
+        else:
+            yield result
 
 
 def _broken(each: InvalidItem) -> ItemResult:
@@ -378,13 +432,6 @@ def _reasons(
     return tuple(reasons)
 
 
-def _of_other_version(document: Document, item: Evidence) -> str | None:
-    described = document.system_version
-    if described is None or described == item.scope.version:
-        return None
-    return f"the document describes version {described}, the item speaks of {item.scope.version}"
-
-
 def _compared(catalogue: Catalogue) -> dict[str, str]:
     """Fields whose items others are held against -> their schemas."""
     found = {name: kind.NAME for name, kind in schemas.FIELD_SCHEMAS.items()}
@@ -403,8 +450,33 @@ def _check_conditions(system: System) -> None:
             )
 
 
+_MOST_HINTS: Final = 5
+
+
 def _unknown(given: EvidenceSet, profile: Profile) -> tuple[str, ...]:
-    """Fields of evidence that no check and no obligation asks for, with a hint each."""
-    known = {*profile.fields, *schemas.FIELD_SCHEMAS, *load_catalogue()}
+    """Fields of evidence that no check and no obligation asks for; hints for the first few.
+
+    A hint compares a name with all that are known, which takes its time; the evidence may be
+    a stranger's.
+    """
+    catalogue = load_catalogue()
+    known = {*profile.fields, *schemas.FIELD_SCHEMAS, *catalogue}
     fields = dict.fromkeys([item.field for item in given.items] + [e.field for e in given.invalid])
-    return tuple(f"{printable(name)}{near(name, known)}" for name in fields if name not in known)
+    strange = [name for name in fields if name not in known]
+    hints = [near(name, known) for name in strange[:_MOST_HINTS]]
+    hints += [""] * (len(strange) - len(hints))
+    told = [f"{printable(name)}{hint}" for name, hint in zip(strange, hints, strict=True)]
+    if profile.every:
+        unasked = [name for name in fields if name in known and name not in catalogue]
+        told += [f"{name}; {_instead(name, profile)}" for name in unasked]
+    return tuple(told)
+
+
+def _instead(field: str, profile: Profile) -> str:
+    """What a profile of all obligations asks for in place of a field of the core checks."""
+    core = {check.field: check.obligations for check in load_profile("core").checks}
+    asked = core.get(field)
+    if not asked:
+        return f"the profile {profile.name} asks for obligations, and for none by that field"
+    more = f" and {len(asked) - _MOST_NAMED} more" if len(asked) > _MOST_NAMED else ""
+    return f"the profile {profile.name} asks for {', '.join(asked[:_MOST_NAMED])}{more} instead"

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -39,7 +40,7 @@ from pydantic import (
 from quorate.compliance import bounds
 from quorate.compliance.system import UNDECLARED, Name, System
 from quorate.compliance.times import Instant, microseconds
-from quorate.compliance.wording import shown, told
+from quorate.compliance.wording import says_something, shown, told
 from quorate.core import limits
 from quorate.core.canonical import CanonicalError, canonical, parse
 from quorate.core.errors import UsageError
@@ -61,12 +62,18 @@ _RESERVED: Final = frozenset({"format", "system", "receipts", "metadata"})
 
 Hex64 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
-Text = Annotated[str, StringConstraints(min_length=1, max_length=bounds.MAX_TEXT, pattern=r"[^\s]")]
+Text = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=bounds.MAX_TEXT, pattern=r"[^\s]"),
+    AfterValidator(says_something),
+]
 Seq = Annotated[int, Field(ge=0, le=limits.MAX_SAFE_INTEGER)]
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+    model_config = ConfigDict(
+        frozen=True, strict=True, extra="forbid", revalidate_instances="always"
+    )
 
 
 class Scope(_Frozen):
@@ -99,7 +106,8 @@ class Evidence(_Frozen):
         status: what was found; only ``passed`` can show anything, ``failed`` fails.
         source: who or what established it.
         time: when, RFC 3339 in UTC.
-        expires: from then on it is stale; ``None`` leaves it to the profile's ages.
+        expires: from then on it is stale; it never lengthens the time for which the profile
+            lets evidence count, nor retires a failure.
         scope: the system and the version it speaks of.
         digest: of the document it speaks of, ``sha256:…``; ``None`` where there is none.
         data: typed by the schema of its field or obligation (:mod:`~.schemas`).
@@ -156,8 +164,9 @@ class Evidence(_Frozen):
         Raises:
             UsageError: it is no item; the message says why, and what a valid one looks like.
         """
-        if isinstance(value, cls):
-            members: Any = value
+        if isinstance(value, Evidence):
+            # What a subclass says of itself is not what its members are.
+            members: Any = {each: getattr(value, each) for each in Evidence.model_fields}
         elif isinstance(value, Mapping):
             members = dict(value)
             if name is not None:
@@ -165,7 +174,7 @@ class Evidence(_Frozen):
         else:
             raise UsageError(f"{shown(value)} is no evidence: {VALID_ITEM}")
         try:
-            item = cls.model_validate(members)
+            item = Evidence.model_validate(members)
         except ValidationError as error:
             raise UsageError(f"no valid evidence: {told(error)}. {VALID_ITEM}") from error
         except (CanonicalError, RecursionError) as error:
@@ -211,7 +220,10 @@ class EvidenceSet:
     FORMAT: ClassVar[str] = FORMAT
 
     def __post_init__(self) -> None:
-        """Hold to the bounds."""
+        """Hold to the bounds; a subclass of an item is read as an item."""
+        if any(type(each) is not Evidence for each in self.items):
+            items = tuple(Evidence.read(each) for each in self.items)
+            object.__setattr__(self, "items", items)
         number = len(self.items) + len(self.invalid)
         if number > bounds.MAX_ITEMS:
             raise UsageError(f"{number} items of evidence; at most {bounds.MAX_ITEMS} are read")

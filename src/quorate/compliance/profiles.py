@@ -7,7 +7,7 @@ by its path::
     format = "quorate/profile/1"
     name = "bank"
     title = "What our bank asks of suppliers"
-    max_age_days = 365            # for evidence without an expiry of its own
+    max_age_days = 365            # evidence counts no longer than that
 
     [[checks]]
     id = "BANK-001"
@@ -18,7 +18,7 @@ by its path::
     severity = "blocker"          # blocker, major or minor
     max_age_days = 30             # optional
     schema = "log-range"          # optional where the field is known
-    needs = ["kinds"]             # likewise
+    needs = ["checkpoint"]        # likewise; what a known field needs anyway stays
     advice = "Run the nightly collection."
 
 ``obligations = "all"`` at the top, instead of checks, makes one check of every obligation.
@@ -26,9 +26,10 @@ by its path::
 
 from __future__ import annotations
 
+import hashlib
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -39,16 +40,18 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from quorate.compliance import bounds, schemas
 from quorate.compliance.catalogue import Catalogue, Obligation, UnknownObligation, load_catalogue
 from quorate.compliance.evidence import Text
+from quorate.compliance.report import SHIPPED_PROFILES
 from quorate.compliance.rules import WEIGHTS
 from quorate.compliance.system import Name
-from quorate.compliance.wording import detail_words, near, shown
+from quorate.compliance.wording import detail_words, folded, near, shown
+from quorate.core.canonical import canonical
 from quorate.core.errors import UsageError, UsageTypeError
 from quorate.core.text import printable
 from quorate.hub.toml_lines import locate
 from quorate.ledger.files import read_text
 
 FORMAT: Final = "quorate/profile/1"
-SHIPPED: Final = ("core", "full", "experts")
+SHIPPED: Final = SHIPPED_PROFILES
 
 Severity = Literal["blocker", "major", "minor"]
 Days = Annotated[int, Field(ge=1, le=bounds.MAX_AGE_DAYS)]
@@ -67,7 +70,7 @@ class Check:
         severity: blocker, major or minor.
         schema: name of the schema of that evidence.
         needs: what it needs beyond the schema.
-        max_age_days: how long evidence without an expiry counts.
+        max_age_days: how long evidence counts, and what it tells of.
         advice: what to do where it is not shown; empty for the usual words.
     """
 
@@ -123,6 +126,12 @@ class Profile:
         """Fields of evidence that it asks for, in order, each once."""
         return tuple(dict.fromkeys(check.field for check in self.checks))
 
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all that the profile says, ``sha256:…``, whatever the form of its file."""
+        members = canonical(asdict(self) | {"groups": dict(self.groups)})
+        return f"sha256:{hashlib.sha256(members).hexdigest()}"
+
 
 class ProfileError(UsageError):
     """A profile that cannot be used.
@@ -170,10 +179,12 @@ def load_profile(profile: str | Path | Profile) -> Profile:
     Raises:
         OperationalError: the file cannot be read.
         UsageTypeError: neither a name nor a path.
-        UsageError: there is no such profile.
+        UsageError: there is no such profile, or one built by hand bears a shipped one's name.
         ProfileError: the file is none; the message says what is wrong, each with its line.
     """
     if isinstance(profile, Profile):
+        if folded(profile.name) in SHIPPED and profile != _shipped(folded(profile.name)):
+            raise UsageError(f"the profile {profile.name!r} {_NOT_SHIPPED}")
         return profile
     if not isinstance(profile, str | Path):
         raise UsageTypeError(f"profile is {shown(profile)}; give its name or the path of its file")
@@ -190,15 +201,22 @@ def load_profile(profile: str | Path | Profile) -> Profile:
 @cache
 def _shipped(name: str) -> Profile:
     source = resources.files("quorate.compliance") / "data" / "profiles" / f"{name}.toml"
-    return read_profile(source.read_text("utf-8"), f"{name}.toml")
+    return _read(source.read_text("utf-8"), f"{name}.toml", own=False)
+
+
+_NOT_SHIPPED: Final = "is not the one shipped under that name; give it a name of its own"
 
 
 def read_profile(text: str, name: str) -> Profile:
-    """Read a profile from the text of its file; ``name`` stands for it in messages.
+    """Read one's own profile from the text of its file; ``name`` stands for it in messages.
 
     Raises:
         ProfileError: what is wrong, each with its line.
     """
+    return _read(text, name, own=True)
+
+
+def _read(text: str, name: str, *, own: bool) -> Profile:
     name = printable(name)
     try:
         table = _ProfileTable.model_validate(tomllib.loads(text))
@@ -208,7 +226,7 @@ def read_profile(text: str, name: str) -> Profile:
     # The reader gives up on whole numbers of thousands of digits with a bare ValueError.
     except (ValueError, RecursionError) as error:
         raise ProfileError([f"{name}: not TOML: {error}"]) from error
-    found = list(_problems(table))
+    found = list(_problems(table, own=own))
     if found:
         raise ProfileError(_told(name, text, found))
     every = table.obligations is not None
@@ -228,22 +246,48 @@ def _told(name: str, text: str, problems: list[_Problem]) -> list[str]:
     return [f"{name}:{line}: {message}" for line, message in sorted(lines)]
 
 
-def _problems(table: _ProfileTable) -> Iterator[_Problem]:
+def _problems(table: _ProfileTable, *, own: bool) -> Iterator[_Problem]:
     """What single values do not tell: what is unknown, twice there, or missing."""
+    if own and folded(table.name) in SHIPPED:
+        yield ("name",), f"the profile {table.name!r} {_NOT_SHIPPED}"
     if bool(table.checks) == bool(table.obligations):
         yield (), 'give either [[checks]] or obligations = "all"'
     seen: set[str] = set()
+    asked: dict[tuple[str, frozenset[str]], str] = {}
     for number, check in enumerate(table.checks):
         where: tuple[str | int, ...] = ("checks", number)
-        if check.id in seen:
+        if folded(check.id) in seen:
             yield (*where, "id"), f"{check.id!r} is the id of another check too"
-        seen.add(check.id)
+        seen.add(folded(check.id))
+        what = folded(check.field), frozenset(check.obligations)
+        if asked.setdefault(what, check.id) != check.id:
+            told = f"{check.id}: asks for the same as {asked[what]}, which would count it twice"
+            yield (*where, "field"), told
         for each in check.obligations:
             try:
                 load_catalogue()[each]
             except UnknownObligation as error:
                 yield (*where, "obligations"), f"{check.id}: {error}"
+        yield from _article_problems(check, where)
         yield from _schema_problems(check, where)
+
+
+def _article_problems(check: _CheckTable, where: tuple[str | int, ...]) -> Iterator[_Problem]:
+    """A check counts under the article of its obligations, and without any under none."""
+    catalogue = load_catalogue()
+    own = {catalogue[each].article for each in check.obligations if each in catalogue}
+    known = {folded(each): each for each in catalogue.articles}
+    if not check.obligations and folded(check.article) in known:
+        yield (
+            (*where, "article"),
+            f"{check.id}: {check.article!r} is an article of the law; name obligations of it",
+        )
+    elif own and check.article not in own:
+        names = ", ".join(sorted(own))
+        yield (
+            (*where, "article"),
+            f"{check.id}: the article is {check.article!r}, its obligations are of {names}",
+        )
 
 
 def _schema_problems(check: _CheckTable, where: tuple[str | int, ...]) -> Iterator[_Problem]:
@@ -253,6 +297,10 @@ def _schema_problems(check: _CheckTable, where: tuple[str | int, ...]) -> Iterat
         message = f"{check.id}: the field {check.field!r} is not known{hint}; give its schema too"
         yield (*where, "field"), message
         return
+    usual = _usual(check.field)
+    if usual is not None and kind != usual[0]:
+        told = f"{check.id}: {check.field} is known, and its schema is {usual[0]}, not {kind!r}"
+        yield (*where, "schema"), f"{told}; give the check a field of its own"
     try:
         model = schemas.schema(kind)
         for need in check.needs or ():
@@ -263,17 +311,19 @@ def _schema_problems(check: _CheckTable, where: tuple[str | int, ...]) -> Iterat
 
 
 def _schema_of(check: _CheckTable) -> tuple[str | None, tuple[str, ...]]:
-    """Name of the schema and the needs, from the check, its field or its obligation."""
-    if check.schema_ is not None:
-        return check.schema_, tuple(check.needs or ())
-    if check.field in schemas.FIELD_SCHEMAS:
-        name, needs = schemas.FIELD_SCHEMAS[check.field].NAME, schemas.FIELD_NEEDS[check.field]
-    elif check.field in load_catalogue():
-        obligation = load_catalogue()[check.field]
-        name, needs = obligation.schema, obligation.needs
-    else:
-        return None, ()
-    return name, needs if check.needs is None else tuple(check.needs)
+    """Name of the schema and the needs; a check adds to those of a known field."""
+    name, needs = _usual(check.field) or (None, ())
+    together = tuple(dict.fromkeys((*needs, *(check.needs or ()))))
+    return (name if check.schema_ is None else check.schema_), together
+
+
+def _usual(field: str) -> tuple[str, tuple[str, ...]] | None:
+    """Schema and needs of a field or an obligation that is known."""
+    if field in schemas.FIELD_SCHEMAS:
+        return schemas.FIELD_SCHEMAS[field].NAME, schemas.FIELD_NEEDS[field]
+    if field in load_catalogue():
+        return load_catalogue()[field].schema, load_catalogue()[field].needs
+    return None
 
 
 def _check(check: _CheckTable, table: _ProfileTable) -> Check:

@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from quorate.compliance.evidence import EntryRef
+from quorate.compliance.evidence import EntryRef, Sha256
 from quorate.compliance.rules import (
     FAILED,
     INVALID,
@@ -37,6 +37,9 @@ DISCLAIMER: Final = (
     "which obligation on the day named, bound to which receipts, and what is missing. Whether "
     "the law is met is for people to judge."
 )
+
+SHIPPED_PROFILES: Final = ("core", "full", "experts")
+"""Names that only the profiles shipped bear."""
 
 Severity = Literal["blocker", "major", "minor"]
 State = Literal[
@@ -100,7 +103,8 @@ class CheckResult(_Frozen):
         field: whose evidence shows it.
         severity: and its ``weight``: blocker 5, major 2, minor 1.
         state: ``shown``, ``not_applicable``, or what is wrong.
-        judge: whether a person has to judge the content, whatever the state.
+        judge: whether a person has to judge the content, whatever the state: it rests, or would
+            rest, on a text that somebody wrote.
         applies_from: by category; empty where the check is of no law.
         in_force: whether those days have come; likewise.
         reasons: why it is not shown, or does not apply.
@@ -154,6 +158,8 @@ class ComplianceReport(_Frozen):
         as_of: the day.
         system: that was evaluated.
         profile: name of the profile.
+        profile_digest: SHA-256 of all that the profile says, ``sha256:…``: one's own may be
+            called anything.
         score: weight shown / weight of the checks that apply, exact, ``"p/q"``; ``None`` where
             none applies.
         score_value: the nearest double.
@@ -165,6 +171,8 @@ class ComplianceReport(_Frozen):
         missing, stale, unsigned, invalid, failed, out_of_scope, not_applicable: ids of the
             checks in that state.
         to_judge: ids of checks whose content a person has to judge.
+        on_texts: those of them that are shown: by texts that people wrote, of which a machine
+            saw that they are there, in form and in time, and not what they say.
         undeclared: conditions that matter here and that nobody declared; they are taken to hold.
         unknown_fields: fields of evidence that nothing asks for, with what may have been meant.
         disclaimer: that this is no conformity assessment.
@@ -176,6 +184,7 @@ class ComplianceReport(_Frozen):
     as_of: date
     system: System
     profile: str
+    profile_digest: Sha256
     score: str | None
     score_value: float | None
     weight_shown: int
@@ -191,6 +200,7 @@ class ComplianceReport(_Frozen):
     out_of_scope: tuple[str, ...]
     not_applicable: tuple[str, ...]
     to_judge: tuple[str, ...]
+    on_texts: tuple[str, ...]
     undeclared: tuple[str, ...]
     unknown_fields: tuple[str, ...]
     disclaimer: str = DISCLAIMER
@@ -219,6 +229,11 @@ class ComplianceReport(_Frozen):
             raise UsageError(f"the report on profile {self.profile!r} has no check {check!r}")
         return found
 
+    def _asked(self) -> str:
+        if self.profile in SHIPPED_PROFILES:
+            return f"the profile {self.profile}"
+        return f"a profile of one's own named {quoted(self.profile)} ({self.profile_digest[:19]}…)"
+
     def to_dict(self) -> dict[str, Any]:
         """As JSON; :meth:`from_dict` reads it back."""
         return self.model_dump(mode="json")
@@ -242,13 +257,19 @@ class ComplianceReport(_Frozen):
         applicable = [each for each in self.results if each.state != NOT_APPLICABLE]
         shown = sum(each.state == SHOWN for each in applicable)
         percent = "" if self.score_value is None else f" ({self.score_value:.0%} by weight)"
+        # Names are anybody's words: quoted, so that none reads as a finding.
         words = [
             (
-                f"{self.system.name} {self.system.version} on {self.as_of.isoformat()}, "
-                f"profile {self.profile}: evidence shows {shown} of "
-                f"{counted(len(applicable), 'check')} that apply{percent}."
+                f"On {self.as_of.isoformat()}, of the system named {quoted(self.system.name)}, "
+                f"version {quoted(self.system.version)}, under {self._asked()}: evidence shows "
+                f"{shown} of {counted(len(applicable), 'check')} that apply{percent}."
             )
         ]
+        if shown:
+            words.append(
+                f"{len(self.on_texts)} of the {shown} shown rest on texts that people wrote, and "
+                "no machine judged what they say."
+            )
         open_ = (
             ("failed", self.failed),
             ("invalid", self.invalid),
@@ -268,6 +289,11 @@ class ComplianceReport(_Frozen):
             words.append(f"Not declared, so taken to hold: {', '.join(self.undeclared)}.")
         words += [f"Law: {self.law_text.title}.", self.disclaimer]
         return printable(" ".join(words))
+
+
+def quoted(name: str) -> str:
+    """A name between quotes, with none of its own."""
+    return '"' + printable(name).replace('"', "'") + '"'
 
 
 def summary(results: tuple[CheckResult, ...]) -> dict[str, Any]:
@@ -294,6 +320,7 @@ def summary(results: tuple[CheckResult, ...]) -> dict[str, Any]:
         "to_judge": tuple(
             each.id for each in results if each.judge and each.state != NOT_APPLICABLE
         ),
+        "on_texts": tuple(each.id for each in results if each.judge and each.state == SHOWN),
     }
 
 

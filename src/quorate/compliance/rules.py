@@ -34,7 +34,7 @@ class ItemFacts:
     Attributes:
         malformed: why it is no item at all.
         misfit: why its data or digest is not what the schema asks for.
-        failed: that it says the thing was not found.
+        failed: that it says the thing was not found, or does not say that it was.
         elsewhere: why it speaks of another system, version or a later time.
         stale: why it no longer counts.
         unsealed: why no receipt binds it.
@@ -51,16 +51,14 @@ class ItemFacts:
 def item_verdict(facts: ItemFacts) -> tuple[str, tuple[str, ...]]:
     """State of one item and all that speaks against it, the worst first.
 
-    A failed item fails as long as it speaks of this system and still counts, sealed or not,
-    whatever its data.
+    A failed item fails as long as it speaks of this system, sealed or not, whatever its data
+    and however old it is: only :func:`retired` takes it back.
     """
     if facts.malformed is not None:
         return INVALID, (facts.malformed,)
     if facts.failed is not None:
         if facts.elsewhere is not None:
             return OUT_OF_SCOPE, (facts.elsewhere,)
-        if facts.stale is not None:
-            return STALE, (facts.stale,)
         return FAILED, (facts.failed,)
     found = (
         (INVALID, facts.misfit),
@@ -72,6 +70,17 @@ def item_verdict(facts: ItemFacts) -> tuple[str, tuple[str, ...]]:
     if not against:
         return SHOWN, ()
     return against[0][0], tuple(reason for _, reason in against)
+
+
+def retired(source: str, time: int, shown: Iterable[tuple[str, int]]) -> bool:
+    """Whether a failure no longer counts: the same source found later that it passed.
+
+    Args:
+        source: that found the failure.
+        time: when, in microseconds since 1970.
+        shown: source and time of each item for the same field that shows something.
+    """
+    return any(each == source and later > time for each, later in shown)
 
 
 def together(states: Iterable[str]) -> str:

@@ -12,7 +12,6 @@ from quorate.compliance.schema_types import (
     Day,
     Hex64,
     Id,
-    Instant,
     Number,
     Part,
     Person,
@@ -23,7 +22,7 @@ from quorate.compliance.schema_types import (
     Texts,
     distinct,
 )
-from quorate.compliance.times import DAY, end_of, microseconds, read_day
+from quorate.compliance.times import DAY, end_of, read_day
 
 Severity = Literal["low", "medium", "high", "critical"]
 
@@ -43,6 +42,7 @@ class Document(Data):
 
     NAME: ClassVar = "document"
     DIGEST: ClassVar = True
+    WRITTEN: ClassVar = True
 
     title: Text
     version: Text
@@ -52,6 +52,12 @@ class Document(Data):
     released: Day | None = None
     sections: Texts = Field(default_factory=dict)
     links: list[Text] = Field(default_factory=list)
+
+    def of_other(self, system: str, version: str) -> str | None:
+        """It may say which version it describes."""
+        if self.system_version in (None, version):
+            return super().of_other(system, version)
+        return f"the document describes version {self.system_version}, the item speaks of {version}"
 
     @model_validator(mode="after")
     def _before_release(self) -> Self:
@@ -103,6 +109,7 @@ class Register(Data):
 
     NAME: ClassVar = "register"
     DIGEST: ClassVar = True
+    WRITTEN: ClassVar = True
 
     title: Text
     version: Text
@@ -164,6 +171,7 @@ class Hazards(Data):
 
     NAME: ClassVar = "hazards"
     DIGEST: ClassVar = False
+    WRITTEN: ClassVar = True
 
     hazards: Annotated[list[Hazard], Field(min_length=1)]
     overall: Residual | None = None
@@ -211,6 +219,7 @@ class Measures(Data):
     """The measures against risks; each hazard named has at least one in place."""
 
     NAME: ClassVar = "measures"
+    WRITTEN: ClassVar = True
 
     measures: Annotated[list[Measure], Field(min_length=1)]
 
@@ -233,11 +242,18 @@ class GroupCount(Part):
 
 
 class Statistics(Part):
-    """Computed statistics of one data set; shares are from 0 to 1."""
+    """Computed statistics of one data set; shares are from 0 to 1, and 1 is no data at all."""
 
-    missing_rate: Share
-    label_error: Share
+    missing_rate: Annotated[Share, Field(lt=1)]
+    label_error: Annotated[Share, Field(lt=1)]
     groups: Annotated[list[GroupCount], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _counted(self) -> Self:
+        distinct([each.group for each in self.groups], "group")
+        if not any(each.count for each in self.groups):
+            raise ValueError("no group has a single record")
+        return self
 
 
 class Setting(Part):
@@ -286,6 +302,7 @@ class Datasets(Data):
     """The data sets of training, validation and testing."""
 
     NAME: ClassVar = "datasets"
+    WRITTEN: ClassVar = True
 
     datasets: Annotated[list[Dataset], Field(min_length=1)]
 
@@ -305,11 +322,17 @@ class BiasExamination(Part):
     finding: Text
     measures: list[Text] = Field(default_factory=list)
 
+    @model_validator(mode="after")
+    def _between(self) -> Self:
+        distinct(self.groups, "group")
+        return self
+
 
 class Bias(Data):
     """Examinations for bias, and what was done about what they found."""
 
     NAME: ClassVar = "bias"
+    WRITTEN: ClassVar = True
 
     examinations: Annotated[list[BiasExamination], Field(min_length=1)]
 
@@ -318,6 +341,7 @@ class Attestation(Data):
     """What a named person states, and on what grounds; a machine checks only that they did."""
 
     NAME: ClassVar = "attestation"
+    WRITTEN: ClassVar = True
 
     statement: Text
     by: Person
@@ -331,6 +355,7 @@ class Pointers(Data):
     """Where each of several required things is to be found."""
 
     NAME: ClassVar = "pointers"
+    WRITTEN: ClassVar = True
 
     items: Annotated[dict[Id, Text], Field(min_length=1)]
     owner: Person
@@ -350,6 +375,7 @@ class Changes(Data):
     """The changes of the system over its life, each bound to an entry of a ledger."""
 
     NAME: ClassVar = "changes"
+    WRITTEN: ClassVar = True
 
     changes: Annotated[list[Change], Field(min_length=1)]
 
@@ -370,6 +396,7 @@ class Standards(Data):
     """
 
     NAME: ClassVar = "standards"
+    WRITTEN: ClassVar = True
 
     standards: list[Standard] = Field(default_factory=list)
     solutions: Annotated[list[Text], Field(min_length=1)]
@@ -380,6 +407,7 @@ class Plan(Data):
 
     NAME: ClassVar = "plan"
     DIGEST: ClassVar = True
+    WRITTEN: ClassVar = True
 
     title: Text
     version: Text
@@ -395,6 +423,7 @@ class Registration(Data):
     """An entry in a database of an authority."""
 
     NAME: ClassVar = "registration"
+    WRITTEN: ClassVar = True
 
     database: Text
     id: Text
@@ -409,65 +438,7 @@ class Registration(Data):
         return self
 
 
-_LONGEST_DAYS: Final = {"serious": 15, "widespread": 2, "death": 10}
-
-
-class Incident(Part):
-    """One serious incident: when it was known, when it was reported, to whom."""
-
-    id: Id
-    kind: Literal["serious", "widespread", "death"]
-    aware: Instant
-    reported: Instant
-    authority: Text
-    evidence: Sha256 | None = None
-    seq: Seq | None = None
-
-    @model_validator(mode="after")
-    def _in_time(self) -> Self:
-        taken = microseconds(self.reported) - microseconds(self.aware)
-        most = _LONGEST_DAYS[self.kind]
-        if taken < 0:
-            raise ValueError(f"{self.id} was reported before anybody was aware of it")
-        if taken > most * DAY:
-            raise ValueError(f"{self.id} was reported after more than {most} days")
-        return self
-
-
-class Incidents(Data):
-    """All serious incidents of a time, none of them reported late; there may be none."""
-
-    NAME: ClassVar = "incidents"
-
-    since: Instant
-    until: Instant
-    incidents: list[Incident]
-    procedure: Text
-    by: Person
-
-    @model_validator(mode="after")
-    def _once(self) -> Self:
-        distinct([incident.id for incident in self.incidents], "incident")
-        return self
-
-
-class Contact(Data):
-    """People who can be reached to decide, and how fast they answer."""
-
-    NAME: ClassVar = "contact"
-
-    people: Annotated[list[Person], Field(min_length=1)]
-    channel: Text
-    answer_within_minutes: Annotated[int, Field(ge=1)]
-
-    @model_validator(mode="after")
-    def _reachable(self) -> Self:
-        if not any(person.contact for person in self.people):
-            raise ValueError("nobody named has a contact")
-        return self
-
-
 DOCUMENTS: Final = (
     Document, Instructions, Declaration, Register, Hazards, Measures, Datasets, Bias,
-    Attestation, Pointers, Changes, Standards, Plan, Registration, Incidents, Contact,
+    Attestation, Pointers, Changes, Standards, Plan, Registration,
 )  # fmt: skip

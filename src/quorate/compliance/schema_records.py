@@ -15,12 +15,22 @@ from quorate.compliance.schema_types import (
     Part,
     Person,
     Seq,
+    Sha256,
     Text,
+    distinct,
     ordered,
 )
+from quorate.compliance.times import DAY, microseconds
+from quorate.compliance.wording import folded, speaks
 
 SIX_MONTHS_DAYS: Final = 184
 """The longest six months in a row have 184 days."""
+
+LONGEST_SILENCE_SECONDS: Final = 31 * 86_400
+"""A log in which a month may pass without an entry records no events."""
+
+LEAST_GRACE_DAYS: Final = 7
+"""For so long monitoring counts as running, however often it looks."""
 
 
 class Range(Part):
@@ -47,7 +57,8 @@ class LogRange(Data):
         range: of entries.
         entries: how many were found and verified; all of the range.
         silence_seconds: longest time between two of them.
-        bound_seconds: the longest that is declared as normal; ``None`` where none is.
+        bound_seconds: the longest that is declared as normal, a month at most; ``None`` where
+            none is.
         from_start: whether the range begins with the log's first entry.
         checkpoint: root of the tree over the log, hex, where one was compared.
         signatures: how many trusted keys signed each entry, at least.
@@ -58,7 +69,7 @@ class LogRange(Data):
     range: Range
     entries: Annotated[int, Field(ge=1)]
     silence_seconds: Annotated[int | float, Field(ge=0)]
-    bound_seconds: Annotated[int | float, Field(gt=0)] | None = None
+    bound_seconds: Annotated[int | float, Field(gt=0, le=LONGEST_SILENCE_SECONDS)] | None = None
     from_start: bool
     checkpoint: Hex64 | None = None
     signatures: Annotated[int, Field(ge=1)] = 1
@@ -69,12 +80,20 @@ class LogRange(Data):
         expected = self.range.last - self.range.first + 1
         if self.entries != expected:
             raise ValueError(f"the range has {expected} entries, {self.entries} were found")
+        if self.kinds and sum(self.kinds.values()) != expected:
+            raise ValueError(
+                f"kinds counts {sum(self.kinds.values())} entries, the range has {expected}"
+            )
         if self.bound_seconds is not None and self.silence_seconds > self.bound_seconds:
             raise ValueError(
                 f"the log is silent for {self.silence_seconds} seconds, more than the "
                 f"{self.bound_seconds} declared"
             )
         return self
+
+    def seen_at(self) -> int | None:
+        """The last entry."""
+        return microseconds(self.range.until)
 
 
 class EventKinds(Data):
@@ -94,8 +113,14 @@ class EventKinds(Data):
     covers: Annotated[dict[Id, Annotated[list[Id], Field(min_length=1)]], Field(min_length=1)]
     links: list[Text] = Field(default_factory=list)
 
+    def seen_at(self) -> int | None:
+        """The last entry."""
+        return microseconds(self.range.until)
+
     @model_validator(mode="after")
     def _known(self) -> Self:
+        if not any(self.kinds.values()):
+            raise ValueError("no kind has a single entry")
         for event, kinds in self.covers.items():
             if strange := [kind for kind in kinds if kind not in self.kinds]:
                 raise ValueError(f"{event} is covered by {strange[0]}, which is not in kinds")
@@ -130,14 +155,24 @@ class Retention(Data):
 
     @model_validator(mode="after")
     def _kept(self) -> Self:
-        ordered({"oldest": self.oldest, "newest": self.newest})
+        kept = microseconds(self.newest) - microseconds(self.oldest)
+        if kept < self.required_days * DAY:
+            raise ValueError(
+                f"the newest record is of {self.newest}, less than {self.required_days} days "
+                f"after the oldest of {self.oldest}"
+            )
         for each in self.deletions:
-            if each.age_days < self.required_days and not each.order.startswith("law:"):
+            named = each.order.startswith("law:") and speaks(each.order.removeprefix("law:"))
+            if each.age_days < self.required_days and not named:
                 raise ValueError(
                     f"entry {each.seq} deleted records of {each.age_days} days, before "
                     f"{self.required_days}; a deletion ordered by law says 'law: ...' as its order"
                 )
         return self
+
+    def seen_at(self) -> int | None:
+        """The newest record."""
+        return microseconds(self.newest)
 
 
 class Decisions(Data):
@@ -159,6 +194,10 @@ class Decisions(Data):
     with_dissent: Count
     with_reason: Count
     replayed: Count = 0
+
+    def seen_at(self) -> int | None:
+        """The last entry."""
+        return microseconds(self.range.until)
 
     @model_validator(mode="after")
     def _all(self) -> Self:
@@ -203,14 +242,28 @@ class Drill(Data):
     @model_validator(mode="after")
     def _worked(self) -> Self:
         ordered({"started": self.started, "acted": self.acted, "ended": self.ended})
-        if self.kind == "halt" and self.after:
-            raise ValueError(f"{self.after} were dispatched after the halt")
+        if self.kind == "halt":
+            self._halted()
         if self.kind == "override":
             if self.decision is None or self.override is None:
                 raise ValueError("an override names the decision's entry and its own")
             if self.override <= self.decision:
                 raise ValueError("the override stands before the decision in the log")
         return self
+
+    def _halted(self) -> None:
+        if self.after:
+            raise ValueError(f"{self.after} were dispatched after the halt")
+        if not self.refused:
+            raise ValueError("nothing was refused after the halt: nobody tried to go on")
+        if self.resumed is not True:
+            raise ValueError("work could not go on once it was allowed: resumed is not true")
+        if self.decision is not None or self.override is not None:
+            raise ValueError("a halt names no decision and no override")
+
+    def seen_at(self) -> int | None:
+        """The end of the drill."""
+        return microseconds(self.ended)
 
 
 class Drills(Data):
@@ -227,6 +280,10 @@ class Drills(Data):
             if getattr(self, name).kind != name:
                 raise ValueError(f"under {name} stands a drill of kind {getattr(self, name).kind}")
         return self
+
+    def seen_at(self) -> int | None:
+        """The end of the older drill."""
+        return min(microseconds(self.halt.ended), microseconds(self.override.ended))
 
 
 class Overseer(Person):
@@ -247,6 +304,7 @@ class Oversight(Data):
     """Who oversees, by what means, and how anomalies reach them."""
 
     NAME: ClassVar = "oversight"
+    WRITTEN: ClassVar = True
 
     overseers: Annotated[list[Overseer], Field(min_length=1)]
     hooks: Annotated[list[Text], Field(min_length=1)]
@@ -265,6 +323,7 @@ class AutomationBias(Data):
     """
 
     NAME: ClassVar = "automation-bias"
+    WRITTEN: ClassVar = True
 
     notice: Text
     reviewed: Annotated[int, Field(ge=1)]
@@ -291,7 +350,7 @@ class TwoPersons(Data):
     @model_validator(mode="after")
     def _two(self) -> Self:
         for seq, keys in self.decisions.items():
-            if len(set(keys)) < 2:  # noqa: PLR2004 - two persons, says the law
+            if len(set(map(folded, keys))) < 2:  # noqa: PLR2004 - two persons, says the law
                 raise ValueError(f"decision {seq} was not signed by two different persons")
         return self
 
@@ -302,14 +361,92 @@ class Monitoring(Data):
     NAME: ClassVar = "monitoring"
 
     watches: Annotated[list[Text], Field(min_length=1)]
-    every_seconds: Annotated[int | float, Field(gt=0)]
+    every_seconds: Annotated[int | float, Field(gt=0, le=366 * 86_400)]
     last: Instant
     alerts_to: Person
     events: Annotated[int, Field(ge=1)] | None = None
     plan: Text | None = None
 
+    def seen_at(self) -> int | None:
+        """When it last looked."""
+        return microseconds(self.last)
+
+    def good_until(self) -> int | None:
+        """Three of its intervals after it last looked, and a week at least."""
+        grace = max(int(3 * self.every_seconds * 1_000_000), LEAST_GRACE_DAYS * DAY)
+        return microseconds(self.last) + grace
+
+
+_LONGEST_DAYS: Final = {"serious": 15, "widespread": 2, "death": 10}
+
+
+class Incident(Part):
+    """One serious incident: when it was known, when it was reported, to whom."""
+
+    id: Id
+    kind: Literal["serious", "widespread", "death"]
+    aware: Instant
+    reported: Instant
+    authority: Text
+    evidence: Sha256 | None = None
+    seq: Seq | None = None
+
+    @model_validator(mode="after")
+    def _in_time(self) -> Self:
+        taken = microseconds(self.reported) - microseconds(self.aware)
+        most = _LONGEST_DAYS[self.kind]
+        if taken < 0:
+            raise ValueError(f"{self.id} was reported before anybody was aware of it")
+        if taken > most * DAY:
+            raise ValueError(f"{self.id} was reported after more than {most} days")
+        return self
+
+
+class Incidents(Data):
+    """All serious incidents of a time, none of them reported late; there may be none."""
+
+    NAME: ClassVar = "incidents"
+    WRITTEN: ClassVar = True
+
+    since: Instant
+    until: Instant
+    incidents: list[Incident]
+    procedure: Text
+    by: Person
+
+    @model_validator(mode="after")
+    def _once(self) -> Self:
+        distinct([incident.id for incident in self.incidents], "incident")
+        ordered({"since": self.since, "until": self.until})
+        return self
+
+    def seen_at(self) -> int | None:
+        """The end of the time that it covers."""
+        return microseconds(self.until)
+
+
+A_WEEK_MINUTES: Final = 7 * 24 * 60
+"""Longest wait for a person who can decide."""
+
+
+class Contact(Data):
+    """People who can be reached to decide, and how fast they answer."""
+
+    NAME: ClassVar = "contact"
+    WRITTEN: ClassVar = True
+
+    people: Annotated[list[Person], Field(min_length=1)]
+    channel: Text
+    answer_within_minutes: Annotated[int, Field(ge=1, le=A_WEEK_MINUTES)]
+
+    @model_validator(mode="after")
+    def _reachable(self) -> Self:
+        if not any(person.contact for person in self.people):
+            raise ValueError("nobody named has a contact")
+        return self
+
 
 RECORDS: Final = (
     LogRange, EventKinds, Retention, Decisions, Drill, Drills, Oversight, AutomationBias,
-    TwoPersons, Monitoring,
+    TwoPersons, Monitoring, Incidents, Contact,
 )  # fmt: skip

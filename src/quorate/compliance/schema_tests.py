@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Iterable
+from fractions import Fraction
 from typing import Annotated, ClassVar, Final, Literal, Self
 
 from pydantic import Field, model_validator
@@ -23,11 +25,15 @@ from quorate.compliance.schema_types import (
     Share,
     Text,
     Texts,
+    bounding,
+    distinct,
     meets,
     ordered,
 )
+from quorate.compliance.times import microseconds
 from quorate.core.exact import from_text
 from quorate.core.quorum import quorum_size, tolerated_faults
+from quorate.redteam.rules import WEIGHTS
 
 
 class Committed(Part):
@@ -63,8 +69,10 @@ class Trial(Part):
         ordered({"started": self.started, "finished": self.finished})
         if self.thresholds is not None:
             ordered({"thresholds": self.thresholds.time, "started": self.started})
-            if self.results is not None and self.thresholds.seq >= self.results.seq:
-                raise ValueError(f"{self.id}: the thresholds were not fixed before the results")
+            if self.results is not None:
+                ordered({"thresholds": self.thresholds.time, "results": self.results.time})
+                if self.thresholds.seq >= self.results.seq:
+                    raise ValueError(f"{self.id}: the thresholds were not fixed before the results")
         return self
 
 
@@ -76,6 +84,26 @@ class TrialRun(Data):
     tests: Annotated[list[Trial], Field(min_length=1)]
     tool: Text
     real_world: Text | None = None
+
+    @model_validator(mode="after")
+    def _once(self) -> Self:
+        distinct([each.id for each in self.tests], "test")
+        return self
+
+    def seen_at(self) -> int | None:
+        """The end of the newest test of the metric that was tested least of late."""
+        return _oldest_of_newest(
+            ((metric.name, metric.group), microseconds(each.finished))
+            for each in self.tests
+            for metric in each.metrics
+        )
+
+
+def _oldest_of_newest(seen: Iterable[tuple[Hashable, int]]) -> int:
+    newest: dict[Hashable, int] = {}
+    for what, moment in seen:
+        newest[what] = max(moment, newest.get(what, moment))
+    return min(newest.values())
 
 
 class Point(Part):
@@ -97,6 +125,7 @@ class Series(Part):
 
     @model_validator(mode="after")
     def _kept(self) -> Self:
+        bounding(self.metric, self.threshold, self.direction)
         ordered({f"point {i}": point.time for i, point in enumerate(self.points)})
         for each in self.points:
             if not meets(each.value, self.threshold, self.direction):
@@ -116,6 +145,43 @@ class MetricSeries(Data):
     series: Annotated[list[Series], Field(min_length=1)]
     declared: dict[Id, Number] = Field(default_factory=dict)
     instructions: Sha256 | None = None
+
+    @model_validator(mode="after")
+    def _declared_is_measured(self) -> Self:
+        newest = self._newest()
+        for name, level in self.declared.items():
+            if name not in newest:
+                raise ValueError(f"{name} is declared, but no series measures it")
+            series, point = newest[name]
+            if not meets(point.value, level, series.direction):
+                raise ValueError(
+                    f"{name} is declared as {level}, but last measured as {point.value}"
+                )
+        return self
+
+    def _newest(self) -> dict[str, tuple[Series, Point]]:
+        """The newest point of each metric, and its series."""
+        found: dict[str, tuple[Series, Point]] = {}
+        for series in self.series:
+            last = series.points[-1]
+            known = found.get(series.metric)
+            if known is None or microseconds(known[1].time) <= microseconds(last.time):
+                found[series.metric] = series, last
+        return found
+
+    def seen_at(self) -> int | None:
+        """The newest point of the metric that was measured least of late."""
+        return min(microseconds(point.time) for _, point in self._newest().values())
+
+    def of_other(self, system: str, version: str) -> str | None:
+        """What counts is what was measured last: of this very version."""
+        for name, (_, point) in self._newest().items():
+            if point.version != version:
+                return (
+                    f"{name} was last measured for version {point.version}, the item speaks of "
+                    f"{version}"
+                )
+        return super().of_other(system, version)
 
 
 class Domain(Part):
@@ -151,7 +217,7 @@ class Redundancy(Data):
     NAME: ClassVar = "redundancy"
 
     n: Annotated[int, Field(ge=1)]
-    faults: Count
+    faults: Annotated[int, Field(ge=1)]
     quorum: Annotated[int, Field(ge=1)] | None = None
     share: Rational | None = None
     domains: list[Domain]
@@ -179,6 +245,9 @@ class Redundancy(Data):
         return self
 
 
+_ROUNDING: Final = 1e-9
+
+
 class Strategy(Part):
     """One strategy of attack: how often it was tried, and how often it got through."""
 
@@ -198,8 +267,11 @@ class Strategy(Part):
 class RedTeamRun(Data):
     """A run of attacks; what got through is told, and the resilience reached what was asked.
 
+    The resilience is the share defended, each strategy counted by its severity as in
+    :mod:`quorate.redteam.rules`.
+
     Attributes:
-        target: what was attacked.
+        target: what was attacked: the system of the item's scope.
         strategies: that were tried.
         resilience: 1 where everything was defended.
         required: the least that was asked for, fixed before.
@@ -213,15 +285,31 @@ class RedTeamRun(Data):
     seed: Text
     strategies: Annotated[list[Strategy], Field(min_length=1)]
     resilience: Share
-    required: Share
+    required: Annotated[Share, Field(gt=0)]
     classes: list[Id] = Field(default_factory=list)
+
+    def of_other(self, system: str, version: str) -> str | None:
+        """A run against something else shows nothing of the system."""
+        if self.target == system:
+            return super().of_other(system, version)
+        return f"{self.target} was attacked, the item speaks of {system}"
 
     @model_validator(mode="after")
     def _resilient(self) -> Self:
         if not meets(self.resilience, self.required, "at_least"):
             raise ValueError(f"resilience is {self.resilience}, not at least {self.required}")
-        if all(s.successes == s.probes for s in self.strategies) and self.resilience > 0:
-            raise ValueError("every probe got through, but the resilience is above 0")
+        distinct([each.id for each in self.strategies], "strategy")
+        weighed = [(WEIGHTS[each.severity], each) for each in self.strategies]
+        defended = sum(
+            (Fraction(w * (each.probes - each.successes), each.probes) for w, each in weighed),
+            Fraction(0),
+        )
+        follows = float(defended / sum(weight for weight, _ in weighed))
+        # The report writes the nearest double; another sum of doubles may end a digit off.
+        if abs(follows - self.resilience) > _ROUNDING:
+            raise ValueError(
+                f"resilience is {self.resilience}, from the strategies follows {follows:.6g}"
+            )
         return self
 
 
@@ -278,6 +366,7 @@ class AttackMatrix(Data):
     """Five classes of attack by five verbs, each with a test or the reason for none."""
 
     NAME: ClassVar = "attack-matrix"
+    WRITTEN: ClassVar = True
 
     cells: dict[AttackClass, dict[Verb, Cell]]
 
@@ -289,6 +378,9 @@ class AttackMatrix(Data):
                 raise ValueError(f"{each} says nothing of {', '.join(lacking)}")
         if not any(cell.test for row in self.cells.values() for cell in row.values()):
             raise ValueError("nothing at all is tested")
+        # What takes input can be attacked by it, whatever else does not apply.
+        if not any(cell.test for cell in self.cells["adversarial_examples"].values()):
+            raise ValueError("adversarial_examples: no test at all, and every system takes input")
         return self
 
 
@@ -308,6 +400,10 @@ class ToolAttestation(Data):
     tools: Annotated[list[Tool], Field(min_length=1)]
     checked: Instant
 
+    def seen_at(self) -> int | None:
+        """When they were found again."""
+        return microseconds(self.checked)
+
 
 class Anchor(Data):
     """A root of a log, written where its operator cannot change it."""
@@ -320,15 +416,20 @@ class Anchor(Data):
     size: Annotated[int, Field(ge=1)]
     anchored: Instant
 
+    def seen_at(self) -> int | None:
+        """When it was written there."""
+        return microseconds(self.anchored)
+
 
 class Scores(Data):
     """Scores by the functions of a framework, each from 0 to 1, with the least asked for."""
 
     NAME: ClassVar = "scores"
+    WRITTEN: ClassVar = True
 
     framework: Text
     scores: Annotated[dict[Id, Share], Field(min_length=1)]
-    required: Share
+    required: Annotated[Share, Field(gt=0)]
     assessor: Person
 
     @model_validator(mode="after")
@@ -350,6 +451,12 @@ class Payment(Data):
     amount: Rational
     asset: Text
     settled: Literal[True]
+
+    @model_validator(mode="after")
+    def _paid(self) -> Self:
+        if from_text(self.amount) <= 0:
+            raise ValueError(f"the amount is {self.amount}: nothing was paid")
+        return self
 
 
 class Fuzzing(Data):
@@ -374,9 +481,10 @@ class Audit(Data):
     """An audit: what was audited, by whom, against what, and what it found."""
 
     NAME: ClassVar = "audit"
+    WRITTEN: ClassVar = True
 
     auditor: Text
-    independent: bool
+    independent: Literal[True]
     criteria: Text
     entries_checked: Annotated[int, Field(ge=1)]
     findings: Texts

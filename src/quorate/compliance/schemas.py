@@ -41,7 +41,7 @@ _FIELDS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "riskManagementSystem": ("register", ()),
     "riskAssessment": ("hazards", ()),
     "riskMitigationMeasures": ("measures", ()),
-    "riskTesting": ("test-run", ("tests[].thresholds",)),
+    "riskTesting": ("test-run", ("tests[].thresholds", "tests[].results")),
     "dataGovernance": (
         "datasets",
         tuple(f"datasets[].governance.{practice}" for practice in _GOVERNANCE),
@@ -53,7 +53,7 @@ _FIELDS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
         ("system_version", *(f"sections.annex_iv_{point}" for point in range(1, 10))),
     ),
     "conformityEvidence": ("pointers", tuple(f"items.art_{n}" for n in (9, 10, 12, 13, 14, 15))),
-    "eventLogging": ("log-range", ("kinds",)),
+    "eventLogging": ("log-range", ("kinds", "bound_seconds")),
     "logTraceability": (
         "event-kinds",
         ("covers.risk", "covers.modification", "covers.monitoring"),

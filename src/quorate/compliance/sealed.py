@@ -29,6 +29,8 @@ COLLECTED: Final = "quorate.collect."
 
 # The thresholds of one log, for as long as its context is alive.
 _FIXED: Final[WeakKeyDictionary[ReplayContext, dict[int, Threshold]]] = WeakKeyDictionary()
+# The entries that drills of one log named, and the drill of each, likewise.
+_DRILLED: Final[WeakKeyDictionary[ReplayContext, dict[int, int]]] = WeakKeyDictionary()
 
 
 def replay(kind: str, body: Any, context: ReplayContext | None = None) -> None:
@@ -69,7 +71,11 @@ def _evidence(body: Any, context: ReplayContext | None) -> None:
     item = Evidence.model_validate(body)
     if item.body() != body:
         raise UsageError("it is not written as items are")
-    if context is not None and item.source.startswith(COLLECTED):
+    if not item.source.startswith(COLLECTED):
+        return
+    if item.status == "passed" and not item.entries:
+        raise UsageError(f"its source is {item.source}, which names the entries that it is from")
+    if context is not None:
         for entry in item.entries:
             named_entry(context, entry.seq, entry.hash)
 
@@ -100,7 +106,24 @@ def _drill(body: Any, context: ReplayContext | None) -> None:
     def kind_of(reference: Reference) -> str:
         return named_entry(context, reference.seq, reference.hash).kind
 
-    drill.check(kind_of, state_of(context))
+    named = _DRILLED.setdefault(context, {})
+    for one in drill.entries.all:
+        first = named.get(one.seq)
+        if first is not None:
+            raise UsageError(
+                f"it names entry {one.seq}, as the drill of entry {first} did; a drill is sealed "
+                "once, so drill again"
+            )
+    state = state_of(context)
+    drill.check(kind_of, state)
+    drill.check_people(state)
+    for one in drill.verdicts:
+        panel = context.panel_of(one.seq)
+        roster = () if panel is None else panel.declaration["roster"]
+        drill.check_panel(one.seq, None if panel is None else panel.digest, roster)
+    if context.current is not None:
+        drill.check_sealed(context.current.time)
+    named.update(dict.fromkeys((one.seq for one in drill.entries.all), context.seq))
     if isinstance(drill.entries, HaltEntries):
         resume = drill.entries.resume
         last = context.seq if resume is None else resume.seq

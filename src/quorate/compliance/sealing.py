@@ -11,6 +11,8 @@ from quorate.core.errors import VerificationError
 from quorate.core.text import counted
 from quorate.ledger import Policy, Receipt
 
+_Place = tuple[str, int, str]
+
 
 class Seals:
     """The receipts of one evaluation, each verified at most once."""
@@ -29,13 +31,13 @@ class Seals:
         self._policy = policy
         self._until = until
         self._unreadable: list[str] = []
-        self._found: dict[tuple[str, int, str], Receipt] = {}
-        self._verified: dict[tuple[str, int, str], str | None] = {}
+        self._found: dict[_Place, list[Receipt]] = {}
+        self._verified: dict[_Place, Receipt | str] = {}
         for each in receipts:
             if isinstance(each, str):
                 self._unreadable.append(each)
             else:
-                self._found[(each.origin, each.seq, each.entry_hash)] = each
+                self._found.setdefault((each.origin, each.seq, each.entry_hash), []).append(each)
 
     def against(self, item: Evidence) -> str | None:
         """Why nothing seals ``item``; ``None`` where its receipt does."""
@@ -46,17 +48,26 @@ class Seals:
             return "no policy names the keys that may seal evidence; name them"
         name = f"entry {reference.seq} of {reference.origin}"
         place = (reference.origin, reference.seq, reference.hash)
-        receipt = self._found.get(place)
-        if receipt is None:
+        if place not in self._found:
             return self._absent(name)
-        return self._broken(place, receipt, name) or self._other(receipt, item, name)
+        receipt = self._sound(place, self._policy)
+        if isinstance(receipt, str):
+            return f"the receipt of {name} does not verify: {receipt}"
+        return self._other(receipt, item, name)
 
-    def _broken(self, place: tuple[str, int, str], receipt: Receipt, name: str) -> str | None:
+    def _sound(self, place: _Place, policy: Policy) -> Receipt | str:
+        """The first receipt of a place that verifies; a broken twin takes nothing from it."""
         if place not in self._verified:
-            assert self._policy is not None  # noqa: S101 - against() looked
-            self._verified[place] = _verified(receipt, self._policy)
-        broken = self._verified[place]
-        return None if broken is None else f"the receipt of {name} does not verify: {broken}"
+            reasons: list[str] = []
+            for each in self._found[place]:
+                reason = _verified(each, policy)
+                if reason is None:
+                    self._verified[place] = each
+                    break
+                reasons.append(reason)
+            else:
+                self._verified[place] = reasons[0]
+        return self._verified[place]
 
     def _other(self, receipt: Receipt, item: Evidence, name: str) -> str | None:
         if receipt.kind != KIND:
@@ -79,6 +90,16 @@ class Seals:
             f"the receipt of {name} is not among those given that can be read; {number} cannot, "
             f"the first because {self._unreadable[0]}"
         )
+
+
+def unbound(policy: Policy | None) -> str | None:
+    """What to tell of a policy that names no log; ``None`` where it does."""
+    if policy is None or policy.origin is not None:
+        return None
+    return (
+        "the policy names no log: what the same keys sealed in any other log counts too; give "
+        "the log's name as origin"
+    )
 
 
 def _verified(receipt: Receipt, policy: Policy) -> str | None:

@@ -4,17 +4,28 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+)
 
 from quorate.compliance import bounds
-from quorate.compliance.wording import told
+from quorate.compliance.wording import names_something, told
 from quorate.core import limits
 from quorate.core.errors import UsageError
 
 Role = Literal["provider", "deployer", "both"]
 Category = Literal["annex_iii", "annex_i", "both", "undeclared"]
 
-Name = Annotated[str, StringConstraints(min_length=1, max_length=limits.MAX_ID_LENGTH)]
+Name = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=limits.MAX_ID_LENGTH, pattern=r"[^\s]"),
+    AfterValidator(names_something),
+]
 
 
 class System(BaseModel):

@@ -70,6 +70,19 @@ def day_of(moment: int) -> str:
     return (_EPOCH + timedelta(microseconds=moment)).date().isoformat()
 
 
+class Moment:
+    """Marks members that say when something was; see :meth:`~.schema_types.Data.moments`."""
+
+
+def moment(text: str) -> int:
+    """A moment, or the first microsecond of a day, since 1970.
+
+    Raises:
+        UsageError: another form, or no such moment or day.
+    """
+    return start_of(read_day(text)) if _DAY.fullmatch(text) else microseconds(text)
+
+
 def _instant(text: str) -> str:
     microseconds(text)
     return text
@@ -84,6 +97,7 @@ Instant = Annotated[
     str,
     AfterValidator(_instant),
     WithJsonSchema({"type": "string", "format": "date-time", "pattern": f"^{_INSTANT.pattern}$"}),
+    Moment,
 ]
 """RFC 3339 in UTC, such as ``2026-11-21T09:30:00Z``."""
 
@@ -91,5 +105,6 @@ Day = Annotated[
     str,
     AfterValidator(_day),
     WithJsonSchema({"type": "string", "format": "date", "pattern": f"^{_DAY.pattern}$"}),
+    Moment,
 ]
 """ISO 8601, such as ``2026-11-21``."""

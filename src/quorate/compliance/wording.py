@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Iterable
 
 from pydantic import ValidationError
@@ -11,6 +12,10 @@ from pydantic_core import ErrorDetails
 from quorate.core.text import printable, shortened
 
 _MOST_SHOWN = 80
+_BLANK_LETTERS = frozenset("\u115f\u1160\u3164\uffa0")
+_FILLERS = frozenset(
+    {"x", "xx", "xxx", "n/a", "na", "n.a.", "todo", "tbd", "tba", "tbc", "fixme", "lorem ipsum"}
+)
 _MOST_TOLD = 5
 
 
@@ -24,6 +29,48 @@ def shown(value: object) -> str:
     """A foreign value, short and fit for a screen."""
     text = printable(shortened(repr(value)))
     return text if len(text) <= _MOST_SHOWN else text[: _MOST_SHOWN - 1] + "…"
+
+
+def folded(text: str) -> str:
+    """A name as people read it: without what is not seen, case, or width of spaces."""
+    plain = unicodedata.normalize("NFKC", text)
+    seen = "".join(" " if each.isspace() else each for each in plain if _seen(each))
+    return " ".join(seen.split()).casefold()
+
+
+def _seen(character: str) -> bool:
+    return character not in _BLANK_LETTERS and (character.isspace() or character.isprintable())
+
+
+def speaks(text: str) -> bool:
+    """Whether a text has a letter or a digit that is seen."""
+    return any(each.isalnum() and each not in _BLANK_LETTERS for each in text)
+
+
+def says_something(text: str) -> str:
+    """``text``, unless it says nothing: no letter and no digit, or a mere filler.
+
+    Raises:
+        ValueError: it says nothing.
+    """
+    if not speaks(text):
+        raise ValueError("it says nothing; write it in letters or digits")
+    if folded(text) in _FILLERS:
+        raise ValueError("it is a filler; say what it is, or leave the item out")
+    return text
+
+
+def names_something(text: str) -> str:
+    """``text``, unless it is no name: without letter and digit, or with spaces around it.
+
+    Raises:
+        ValueError: it is no name.
+    """
+    if not speaks(text):
+        raise ValueError("it names nothing; write it in letters or digits")
+    if text != text.strip():
+        raise ValueError("it has spaces around it")
+    return text
 
 
 def told(error: ValidationError) -> str:

@@ -136,8 +136,8 @@ class Hub:
             standing = Standing(ledger, router=self.router)
         self._learning = None if standing is None else Learning(standing)
         told = None if self._learning is None else self._learning.tell
-        self._sealer = None if ledger is None else Sealer(ledger, told)
         self._guard = Guard(ledger)
+        self._sealer = None if ledger is None else Sealer(ledger, told, self._guard.seal)
         self._planner = Planner()
         if self.registry.standing is None:
             self.registry.standing = self._learning
@@ -226,8 +226,6 @@ class Hub:
         plan = self._plan(one)
         form = plan.to_dict()
         verdict = await self._guard.run(self._decide(one, plan, form))
-        # Who halted while the last expert answered does not want it acted upon.
-        self._guard.check()
         return self._given(await self._sealed(one, verdict, form))
 
     def _plan(self, one: _Task) -> Plan:
@@ -389,9 +387,7 @@ class Hub:
         if receipt is None:
             return None
         found = from_receipt(one.id_, receipt, one.input_digest)
-        if self._guard.oversight is not None:
-            standing = self._guard.oversight.standing(receipt.seq)
-            found = dataclasses.replace(found, overridden=standing)
+        found = dataclasses.replace(found, overridden=self._guard.standing(receipt.seq))
         if self.mode != SHADOW:
             return found
         record = await asyncio.to_thread(self.ledger.by_key, one.shadow_key)
@@ -462,6 +458,8 @@ class Hub:
         try:
             return await self._sealed(one, verdict, form, shadow)
         except OperationalError as error:
+            # A disk that fails may hide a halt: the incumbent's answer is held back as well.
+            self._guard.check()
             _log.exception("the verdict on task %r was not sealed, in shadow mode", one.id_)
             shadow = dataclasses.replace(shadow, detail=f"not sealed: {error}")
             outcome, trace = verdict.outcome, verdict.trace

@@ -3,10 +3,13 @@
 A task line is ``{"id": text, "input": any JSON, "options": {}}``, an outcome line (the right
 answer to a task) ``{"id": text, "answer": any JSON}``, a decision line
 ``{"id", "status", "consensus", "support", "backing", "dissenting", "absent", "protocol",
-"cost", "seq"}``. Three more keys stand only where there is something to say: ``"by_quorum":
-false`` of a committed answer that no quorum decided, but a declared fallback or an unratified
-merge; ``"pending"``, the ids of experts that were no longer waited for; and ``"shadow": true``
-where a panel in shadow mode decided: nothing is to be blocked by it. Empty lines are skipped.
+"cost", "seq"}``. Four more keys stand only where there is something to say: ``"by_quorum":
+false`` of an answer that no quorum decided, but a declared fallback or an unratified merge;
+``"pending"``, the ids of experts that were no longer waited for; ``"shadow": true`` where a
+panel in shadow mode decided: nothing is to be blocked by it; and ``"overridden"`` where people
+put something in place of the decision. Its ``status`` is then ``"overridden"``, and
+``consensus`` the person's answer; or ``"withheld"``, and nothing is to be acted upon. Empty
+lines are skipped.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple, TypeVar
 
 import orjson
 
@@ -24,6 +27,12 @@ from quorate.core import limits
 from quorate.core.canonical import CanonicalError, digest, parse
 from quorate.core.errors import OperationalError, UsageError
 from quorate.ledger import Receipt
+
+if TYPE_CHECKING:
+    from quorate.hub.oversight.rules import Standing
+
+OVERRIDDEN: Final = "overridden"
+WITHHELD: Final = "withheld"
 
 _MEMBERS: Final = frozenset({"id", "input", "options"})
 _OUTCOME: Final = frozenset({"id", "answer"})
@@ -189,11 +198,18 @@ def _parsed(line: bytes) -> Any:
         ) from error
 
 
-def decision_line(receipt: Receipt, *, shadow: bool = False) -> bytes:
+def decision_line(
+    receipt: Receipt, *, shadow: bool = False, standing: Standing | None = None
+) -> bytes:
     """The decision line of a sealed decision or refusal, line feed included.
 
     ``cost`` is the nearest double to what all proposals cost together. Of a refusal,
     ``dissenting`` are those that are not with the leading answer.
+
+    Args:
+        receipt: of the decision or refusal.
+        shadow: whether a panel in shadow mode decided.
+        standing: what people put in place of the decision, if they did.
     """
     body = receipt.payload
     verdict = body["verdict"]
@@ -218,4 +234,13 @@ def decision_line(receipt: Receipt, *, shadow: bool = False) -> bytes:
         line["pending"] = sorted(one["expert_id"] for one in body["pending"])
     if shadow:
         line["shadow"] = True
+    if standing is not None:
+        # Who knows nothing of overrides acts on neither status, and finds no other answer.
+        line["status"] = OVERRIDDEN if standing.answered else WITHHELD
+        line["consensus"] = standing.answer
+        line["overridden"] = {
+            "by": [one.by for one in standing.overrides],
+            "seqs": [one.seq for one in standing.overrides],
+            "contested": standing.contested,
+        }
     return orjson.dumps(line) + b"\n"

@@ -56,8 +56,13 @@ class RunSummary:
         committed: tasks with a committed answer, earlier ones included.
         refused: tasks that were refused, earlier ones included.
         shadow_refused: of the refused, those of a panel in shadow mode: they block nothing.
-        not_by_quorum: of the committed, those that something other than a quorum decided.
+        not_by_quorum: of the committed, those that something other than a quorum decided, and
+            nobody overrode.
         shadow_not_by_quorum: of these, those of a panel in shadow mode.
+        overridden: of the committed, those in whose place a person's answer stands.
+        withheld: of the committed, those that people disregarded or contest.
+        shadow_overridden: of both, those of a panel in shadow mode.
+        outdated: lines that were in the output before people overrode their decisions.
         earlier: of all these, decided before this process began.
         other_panel: of the earlier ones, decided by another panel than this one.
         size: entries in the ledger at the end.
@@ -70,6 +75,10 @@ class RunSummary:
     shadow_refused: int = 0
     not_by_quorum: int = 0
     shadow_not_by_quorum: int = 0
+    overridden: int = 0
+    withheld: int = 0
+    shadow_overridden: int = 0
+    outdated: int = 0
     earlier: int = 0
     other_panel: int = 0
     size: int = 0
@@ -83,9 +92,10 @@ class RunSummary:
 
     @property
     def undecided(self) -> int:
-        """Tasks that no quorum decided, shadow mode aside."""
-        decided = self.not_by_quorum - self.shadow_not_by_quorum
-        return decided + self.refused - self.shadow_refused
+        """Tasks for which no quorum's word stands, shadow mode aside."""
+        otherwise = self.not_by_quorum - self.shadow_not_by_quorum
+        otherwise += self.overridden + self.withheld - self.shadow_overridden
+        return otherwise + self.refused - self.shadow_refused
 
     def to_dict(self) -> dict[str, Any]:
         """The summary as JSON."""
@@ -96,6 +106,9 @@ class RunSummary:
             "shadow_refused": self.shadow_refused,
             "not_by_quorum": self.not_by_quorum,
             "shadow_not_by_quorum": self.shadow_not_by_quorum,
+            "overridden": self.overridden,
+            "withheld": self.withheld,
+            "outdated": self.outdated,
             "earlier": self.earlier,
             "other_panel": self.other_panel,
             "entries": self.size,
@@ -246,16 +259,17 @@ class Run:
                     f"{place}: there are fewer tasks in {self.tasks}; name another output"
                 )
             receipt = self._sealed(task)
-            sealed = b"" if receipt is None else self._line(receipt)
-            if receipt is None or not sealed.startswith(line):
+            lines = [] if receipt is None else self._lines(receipt)
+            if receipt is None or not any(one.startswith(line) for one in lines):
                 raise UsageError(
                     f"{place}: is not the decision on task {task.id!r} that this ledger holds; "
                     "name another output file, or the ledger this one was made with"
                 )
-            if line != sealed:
+            if line not in lines:
                 sink.take_off(line)
                 return task
             self._taken += 1
+            self._summary.outdated += line != lines[-1]
             self._count(receipt, earlier=True)
         return None
 
@@ -283,7 +297,12 @@ class Run:
     def _count(self, receipt: Receipt, *, earlier: bool) -> None:
         if receipt.kind == DECISION:
             self._summary.committed += 1
-            if not receipt.payload["verdict"].get("by_quorum", True):
+            standing = self._guard.standing(receipt.seq)
+            if standing is not None:
+                self._summary.overridden += standing.answered
+                self._summary.withheld += not standing.answered
+                self._summary.shadow_overridden += self._is_shadow(receipt)
+            elif not receipt.payload["verdict"].get("by_quorum", True):
                 self._summary.not_by_quorum += 1
                 self._summary.shadow_not_by_quorum += self._is_shadow(receipt)
         else:
@@ -296,8 +315,11 @@ class Run:
         if self.progress is not None:
             self.progress(self._summary.total, self._total)
 
-    def _line(self, receipt: Receipt) -> bytes:
-        return decision_line(receipt, shadow=self._is_shadow(receipt))
+    def _lines(self, receipt: Receipt) -> list[bytes]:
+        """The line it had before people overrode it, those it had since, and last that of now."""
+        shadow, standing = self._is_shadow(receipt), self._guard.standing(receipt.seq)
+        stood = (None,) if standing is None else (None, *standing.earlier, standing)
+        return [decision_line(receipt, shadow=shadow, standing=one) for one in stood]
 
     def _is_shadow(self, receipt: Receipt) -> bool:
         """Whether the panel that decided it is one that blocks nothing."""
@@ -382,13 +404,11 @@ class Run:
             if error is not None:
                 raise error
         fresh = [(w.task, w.verdict.result()) for w in group if w.verdict is not None]
-        if fresh:
-            # Who halted while these were on their way does not want them acted upon.
-            self._guard.check()
+        # With nothing to seal too: while it is halted, no earlier decision is given out either.
         items = [(task, verdict.kind, verdict.body) for task, verdict in fresh]
         sealed = iter(await asyncio.to_thread(self._append, items))
         receipts = [(w.receipt, True) if w.receipt is not None else next(sealed) for w in group]
-        sink.write(b"".join(self._line(receipt) for receipt, _ in receipts))
+        sink.write(b"".join(self._lines(receipt)[-1] for receipt, _ in receipts))
         if self.traces is not None:
             traces = (verdict.trace.to_dict() for _, verdict in fresh)
             self._traces.write(b"".join(orjson.dumps(trace) + b"\n" for trace in traces))
@@ -396,7 +416,7 @@ class Run:
             self._count(receipt, earlier=earlier)
 
     def _append(self, fresh: list[tuple[Task, str, dict[str, Any]]]) -> list[tuple[Receipt, bool]]:
-        """Seal verdicts; what another run sealed meanwhile, perhaps otherwise, stands.
+        """Seal verdicts, unless halted; what another run sealed meanwhile, maybe otherwise, stands.
 
         Returns:
             The receipt for each, and whether it is the other's.
@@ -405,7 +425,7 @@ class Run:
         while True:
             items = [(k, b, t.id, _key(t)) for t, k, b in fresh if t.id not in others]
             try:
-                own = iter(self.ledger.append_all(items))
+                own = iter(self._guard.seal(items))
             except UsageError:
                 missing = [task for task, _, _ in fresh if task.id not in others]
                 found = {task.id: self._sealed(task) for task in missing}

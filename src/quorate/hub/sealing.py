@@ -40,17 +40,22 @@ class Sealer:
     """Appends to one ledger what tasks bring, many at once."""
 
     def __init__(
-        self, ledger: Ledger, sealed: Callable[[Sequence[Receipt]], None] | None = None
+        self,
+        ledger: Ledger,
+        sealed: Callable[[Sequence[Receipt]], None] | None = None,
+        append: Callable[[Sequence[Item]], list[Receipt]] | None = None,
     ) -> None:
         """Write to ``ledger``, which is open for writing.
 
         Args:
             ledger: where all is appended.
+            append: does it, as the ledger's own ``append_all`` does, which is the default.
             sealed: told of each group in the thread that writes, in order of the log,
                 before any of the tasks is; it raises nothing.
         """
         self.ledger = ledger
         self._sealed = sealed
+        self._append_all = ledger.append_all if append is None else append
         self._lock = threading.Lock()
         self._queue: deque[_Waiting] = deque()
         self._writing = False
@@ -63,6 +68,7 @@ class Sealer:
         Raises:
             UsageError: one of them cannot be sealed, or its key stands for another body.
             StoreError: they could not be written.
+            HaltedError: somebody halted, and ``append`` heeds it.
         """
         loop = asyncio.get_running_loop()
         waiting = _Waiting(list(items), loop, loop.create_future())
@@ -101,7 +107,7 @@ class Sealer:
     def _append(self, group: list[_Waiting]) -> list[list[Receipt] | Exception]:
         """The receipts of each, or why it has none; one that cannot be sealed stops no other."""
         try:
-            made = self.ledger.append_all([i for w in group for i in w.items])
+            made = self._append_all([i for w in group for i in w.items])
         except UsageError as error:
             if len(group) == 1:
                 return [error]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from quorate.cli.comply.options import (
+    REFUSED,
     SYSTEM,
     UNVERIFIED,
     AsOf,
@@ -28,14 +29,14 @@ from quorate.cli.halt import is_panel
 from quorate.cli.shown import AsJson, note, print_json, progress, say
 from quorate.cli.where import Keys, PolicyFile, trusted
 from quorate.core.errors import UsageError, VerificationError
-from quorate.core.text import counted
+from quorate.core.text import counted, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
-    from quorate.compliance import EvidenceSet
-    from quorate.ledger import Bundle, Ledger
+    from quorate.compliance import Evidence, EvidenceSet
+    from quorate.ledger import Bundle, Ledger, Receipt
 
 
 def dossier(
@@ -73,7 +74,8 @@ def dossier(
     """Write the technical documentation with the content of Annex IV, in a folder that verifies.
 
     It holds what is sealed and what --evidence brings; what the ledger shows now is in it once
-    it is sealed (--seal). A ledger that does not verify makes no dossier.
+    it is sealed (--seal), and what it shows as failed in any case. With the ledger's key, the
+    whole is sealed. A ledger that does not verify makes no dossier.
     """
     from quorate.cli.comply.declared import read_system
     from quorate.cli.comply.gathering import gather
@@ -103,37 +105,63 @@ def dossier(
         if found.broken is not None:
             raise VerificationError(f"no dossier is written: {found.broken}", rule="ledger")
         given = _kept(found.evidence)
-        left_out = len(found.evidence.items) - len(given.items)
-        bundles = _bundles(given, log, text)
-    with progress("writing the dossier") as shown:
-        shown(0, None)
-        made = evaluate(
-            given,
-            profile,
-            day,
-            system=declared,
-            policy=trust,
-            receipts=[each.receipt for each in bundles],
-        )
-        write_dossier(
-            output, made, given, bundles, trust, profile=profile, documents=document or ()
-        )
-    if left_out and not seal:
+        there = {(item.field, item.source) for item in given.items}
+        now = (item for item in found.evidence.items if item.receipt is None)
+        left_out = sum((item.field, item.source) not in there for item in now)
+        bundles = _bundles(given, found.declared, log, text)
+        with progress("writing the dossier") as shown:
+            shown(0, None)
+            made = evaluate(
+                given,
+                profile,
+                day,
+                system=declared,
+                policy=trust,
+                receipts=[each.receipt for each in bundles],
+            )
+            whole = None if text is not None and signer is None else log
+            write_dossier(
+                output,
+                made,
+                given,
+                bundles,
+                trust,
+                profile=profile,
+                documents=document or (),
+                ledger=whole,
+            )
+    for each in found.notices:
+        note(printable(each))
+    if left_out:
         number = counted(left_out, "item")
         note(f"{number} collected now and not sealed, so not in it; add --seal")
+    failed = [item.field for item in given.items if _unsealed(item)]
+    if failed:
+        note(f"failed now and not sealed, yet in it: {printable(', '.join(failed))}; add --seal")
+    if found.declared is None:
+        note("no entry declares the system, so anybody can have it asked for less; declare it")
+    if whole is None:
+        note(
+            "nothing seals the whole: without the ledger's key, whoever has the folder could "
+            "leave evidence out of it; write it with --signer, or from the panel file"
+        )
     if as_json:
         print_json({
             "folder": str(output),
             "items": len(given.items),
             "bundles": len(bundles),
             "left_out": left_out,
+            "failed_unsealed": failed,
+            "declared": None if found.declared is None else found.declared.seq,
+            "sealed": whole is not None,
+            "notices": list(found.notices),
             "report": made.to_dict(),
         })  # fmt: skip
         return
     say(made.describe())
     say(
         f"wrote {output}: {counted(len(given.items), 'item')} of evidence, "
-        f"{counted(len(bundles), 'bundle')}"
+        f"{counted(len(bundles), 'bundle')}{', sealed as a whole' if whole is not None else ''}"
     )
     say(f"  to read:   {output / 'annex-iv.html'} and {output / 'report.html'}")
     say(f"  to check:  quorate comply verify {output} --policy POLICY")
@@ -143,12 +171,16 @@ def verify(
     folder: Annotated[Path, typer.Argument(help="Folder of the dossier.")],
     policy: PolicyFile = None,
     key: Keys = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit 3 where nothing seals the whole.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Verify a dossier, offline: every file and bundle, and the report and pages made again.
 
     Name your own policy, got from whom you trust; with the dossier's own it is shown only that
-    it hangs together. Exits 4, and says all that is wrong, if it does not check out.
+    it hangs together. Exits 4, and says all that is wrong, if it does not check out; with
+    --strict 3 if it does and nothing seals the whole, so that evidence may have been left out.
     """
     from quorate.compliance.dossier import verify_dossier
 
@@ -162,6 +194,8 @@ def verify(
         say(found.describe())
     if not found.verified:
         raise typer.Exit(UNVERIFIED)
+    if strict and found.sealed is None:
+        raise typer.Exit(REFUSED)
 
 
 def _opened(
@@ -178,7 +212,10 @@ def _opened(
 
 
 def _kept(given: EvidenceSet) -> EvidenceSet:
-    """Without what was collected just now and is not sealed, and what is of another version."""
+    """Without what just now passed and is not sealed, and what is of another version.
+
+    What just now failed stays: a dossier may be behind the ledger, and not better than it.
+    """
     from dataclasses import replace
 
     from quorate.compliance.sealed import COLLECTED
@@ -186,16 +223,27 @@ def _kept(given: EvidenceSet) -> EvidenceSet:
     items = tuple(
         item
         for item in given.items
-        if item.receipt is not None or not item.source.startswith(COLLECTED)
-        if item.scope.version == given.system.version
+        if item.receipt is not None or not item.source.startswith(COLLECTED) or _unsealed(item)
+        if item.scope.version == given.system.version or item.status == "failed"
     )
     return replace(given, items=items)
 
 
-def _bundles(given: EvidenceSet, log: Ledger, checkpoint: str | None) -> list[Bundle]:
-    """The bundles of all entries that the evidence names in this ledger."""
-    seqs = sorted(set(_named(given, log.origin)))
-    return log.bundles(seqs, checkpoint) if seqs else []
+def _unsealed(item: Evidence) -> bool:
+    """Whether it was collected just now, failed, and is not sealed."""
+    from quorate.compliance.sealed import COLLECTED
+
+    return item.receipt is None and item.status == "failed" and item.source.startswith(COLLECTED)
+
+
+def _bundles(
+    given: EvidenceSet, declared: Receipt | None, log: Ledger, checkpoint: str | None
+) -> list[Bundle]:
+    """The bundles of all entries that the evidence names in this ledger, and the declaration."""
+    seqs = set(_named(given, log.origin))
+    if declared is not None:
+        seqs.add(declared.seq)
+    return log.bundles(sorted(seqs), checkpoint) if seqs else []
 
 
 def _named(given: EvidenceSet, origin: str) -> Iterator[int]:

@@ -29,6 +29,7 @@ from quorate.core.text import counted, printable
 
 if TYPE_CHECKING:
     from quorate.compliance import Evidence, EvidenceSet
+    from quorate.compliance.collect import Survey
     from quorate.ledger import Ledger
 
 Out = Annotated[
@@ -65,7 +66,7 @@ def collect(
         found = surveyed(log, policy=trust, system=declared, silence=silence, checkpoint=pinned)
         items = list(found.items)
         if seal and found.broken is None and items:
-            items = seal_evidence(log, items)
+            items = seal_evidence(log, items, collected=found)
         made = _with_receipts(EvidenceSet(declared, tuple(items)), log)
     if output is not None:
         write_new(output, text_of(made))
@@ -79,12 +80,11 @@ def collect(
         _say_items(items)
         if found.lacking:
             say("not shown yet:")
-        for lack in found.lacking:
-            say(f"  {', '.join(lack.fields)}: {lack.reason}")
+        say_lacking(found)
         if found.broken is not None:
             note(found.broken)
         elif items and not seal:
-            note("nothing is sealed yet; add --seal, or use: quorate comply seal")
+            note("nothing is sealed yet; add --seal")
         if output is not None:
             say(f"saved {output}")
     if found.broken is not None:
@@ -110,7 +110,7 @@ def seal(
     """Seal evidence in a ledger, all of it or none, and write it again with its receipts.
 
     Items that name a receipt already are left as they are. What is no valid item is told, and
-    nothing is sealed.
+    nothing is sealed; nor is what has a collector's source, for only 'collect --seal' seals that.
     """
     from quorate.cli.comply.declared import system_of
     from quorate.compliance import EvidenceSet
@@ -143,6 +143,15 @@ def seal(
     _say_items(list(items))
     say(f"sealed {counted(len(new), 'item')} in {origin}")
     say(f"saved {output}")
+
+
+def say_lacking(found: Survey) -> None:
+    """Say what a survey could not show, each reason once."""
+    reasons: dict[str, list[str]] = {}
+    for lack in found.lacking:
+        reasons.setdefault(lack.reason, []).extend(lack.fields)
+    for reason, fields in reasons.items():
+        say(printable(f"  {', '.join(fields)}: {reason}"))
 
 
 def text_of(made: EvidenceSet) -> str:

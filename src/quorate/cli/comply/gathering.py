@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 from quorate.cli.comply.options import today
+from quorate.cli.comply.standing import Standing, sealed_before
 from quorate.cli.shown import progress
 from quorate.compliance import Evidence, EvidenceSet, System
 from quorate.compliance.collect import Survey, seal_evidence, survey
-from quorate.compliance.evidence import KIND
+from quorate.compliance.declaring import Declaration
+from quorate.compliance.times import end_of
 from quorate.core.errors import UsageError, VerificationError
-from quorate.core.text import counted
 from quorate.ledger import Ledger, Policy, Receipt
 
 
@@ -24,19 +25,18 @@ class Gathered:
     Attributes:
         evidence: all of it.
         survey: what the ledger shows now; ``None`` where the day asked for is past.
-        sealed: how many items of it were sealed just now.
+        broken: why the ledger does not verify; ``None`` where it does.
+        declared: the entry that declares the system; ``None`` where none does.
+        sealed: how many items of the survey were sealed just now.
         notices: what a reader has to know first.
     """
 
     evidence: EvidenceSet
     survey: Survey | None
+    broken: str | None
+    declared: Receipt | None
     sealed: int
     notices: tuple[str, ...]
-
-    @property
-    def broken(self) -> str | None:
-        """Why the ledger does not verify; ``None`` where it does."""
-        return None if self.survey is None else self.survey.broken
 
 
 def gather(
@@ -50,40 +50,47 @@ def gather(
     checkpoint: str | None = None,
     seal: bool = False,
 ) -> Gathered:
-    """Gather what there is on a system for a day.
+    """Gather what there is on a system for a day; the ledger is verified for any day.
 
-    What was sealed before counts by field and source: the last in the log stands for the
-    earlier ones. What the ledger shows now stands beside it, and counts once it is sealed.
+    What was sealed before counts by field and source, as :func:`sealed_before` says. What the
+    ledger shows now stands beside it, and counts once it is sealed.
     """
     found: Survey | None = None
-    notices: list[str] = []
     items: list[Evidence] = []
-    sealed = 0
+    notices: list[str] = []
+    sealed, until = 0, None
     if day < today():
         if seal:
             raise UsageError("--seal is for today; what is sealed now was not sealed on that day")
         notices.append("The day is past: what was sealed by then counts, and nothing is collected.")
+        until = end_of(day)
+        broken = _broken(ledger, policy, checkpoint)
     else:
         found = surveyed(
             ledger, policy=policy, system=system, silence=silence, checkpoint=checkpoint
         )
-        if found.broken is not None:
-            notices.append(f"{found.broken}. What was collected from it is failed.")
-        items += found.items
-        if seal and found.broken is None and found.items:
-            items, sealed = [], len(seal_evidence(ledger, found.items))
-    before, receipts, damaged = sealed_before(ledger, system)
-    if damaged:
-        number = counted(len(damaged), "sealed item")
-        notices.append(f"{number} of evidence cannot be read: {damaged[0]}")
+        broken, items = found.broken, list(found.items)
+        if seal and broken is None and items:
+            items, sealed = [], len(seal_evidence(ledger, found.items, collected=found))
+    before = Standing()
+    if broken is None:
+        try:
+            before = sealed_before(ledger, system, until=until, survey=found)
+        except VerificationError as error:
+            broken = f"the ledger does not verify: {error}"
+    if broken is not None:
+        what = "What was collected from it is failed" if items else "Nothing in it counts"
+        notices.append(f"{broken}. {what}.")
+    notices += before.notices
+    notices += _otherwise(system, before.declared)
     brought = EvidenceSet() if file is None else EvidenceSet.read(file)
     evidence = EvidenceSet(
         system,
-        (*before, *items, *brought.items),
-        (*receipts, *brought.receipts),
+        (*before.items, *items, *brought.items),
+        (*before.receipts, *brought.receipts),
         brought.invalid,
     )
-    return Gathered(evidence, found, sealed, tuple(notices))
+    return Gathered(evidence, found, broken, before.declared, sealed, tuple(notices))
 
 
 def surveyed(
@@ -107,49 +114,28 @@ def surveyed(
         )
 
 
-def sealed_before(
-    ledger: Ledger, system: System
-) -> tuple[list[Evidence], list[Receipt], list[str]]:
-    """Evidence on a system that lies sealed in a ledger: the last of each field and source.
-
-    That of another version is kept only where its field has none of this version, so that it
-    is told why it does not count. What is damaged or no evidence is told by its reason; the
-    evaluation judges the others by their receipts, one by one.
-    """
-    last: dict[tuple[str, str, str], tuple[Evidence, Receipt]] = {}
-    damaged: list[str] = []
-    for receipt in _readable(ledger, damaged):
-        body = receipt.payload
-        try:
-            item = Evidence.read(body if isinstance(body, dict) else None).sealed_by(receipt)
-        except UsageError as error:
-            damaged.append(f"entry {receipt.seq}: {error}")
-            continue
-        if item.scope.system == system.name:
-            last[item.field, item.source, item.scope.version] = (item, receipt)
-    current = {item.field for item, _ in last.values() if item.scope.version == system.version}
-    kept = sorted(
-        (
-            (item, receipt)
-            for item, receipt in last.values()
-            if item.scope.version == system.version or item.field not in current
-        ),
-        key=lambda each: each[1].seq,
-    )
-    return [item for item, _ in kept], [receipt for _, receipt in kept], damaged
+def _otherwise(system: System, declared: Receipt | None) -> Iterator[str]:
+    """Say where the system is told otherwise than it is declared in the ledger."""
+    if declared is None:
+        return
+    sealed = Declaration.from_dict(declared.payload).system
+    names = [
+        name
+        for name in ("role", "category", "conditions")
+        if getattr(system, name) != getattr(sealed, name)
+    ]
+    if names:
+        yield (
+            f"What is asked for follows from a {' and '.join(names)} other than entry "
+            f"{declared.seq} declares: quorate comply declare."
+        )
 
 
-def _readable(ledger: Ledger, damaged: list[str]) -> Iterable[Receipt]:
-    start = 0
-    while True:
-        try:
-            for receipt in ledger.find(kind=KIND, start=start):
-                start = receipt.seq + 1
-                yield receipt
-        except VerificationError as error:
-            damaged.append(str(error))
-            if error.index is None or error.index < start:
-                return
-            start = error.index + 1
-        else:
-            return
+def _broken(ledger: Ledger, policy: Policy, checkpoint: str | None) -> str | None:
+    """Why the ledger does not verify, as a survey says it."""
+    try:
+        with progress("verifying") as shown:
+            ledger.verify(checkpoint, replay=True, policy=policy, progress=shown)
+    except VerificationError as error:
+        return f"the ledger does not verify: {error}"
+    return None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from quorate.cli.comply.evidence import refuse_there
+from quorate.cli.comply.evidence import refuse_there, say_lacking
 from quorate.cli.comply.options import (
     REFUSED,
     SYSTEM,
@@ -186,8 +186,7 @@ def _say_gathered(found: Gathered) -> None:
     if found.survey.lacking:
         say("")
         say("What the ledger does not show yet:")
-        for each in found.survey.lacking:
-            say(f"  {', '.join(each.fields)}: {each.reason}")
+        say_lacking(found.survey)
     number = counted(len(found.survey.items), "item")
     if found.sealed:
         say(f"sealed {counted(found.sealed, 'item')} of evidence in the ledger")

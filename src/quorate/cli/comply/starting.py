@@ -75,6 +75,7 @@ def init(
     say("")
     say("next:")
     say(f"  edit {paths[0]}: role, category, conditions")
+    say(f"  quorate comply declare {paths[0]} quorate.toml --since 0 --by NAME    # and seal it")
     say("  quorate comply report --policy policy.toml     # what the ledger shows, what is missing")
     say(f"  quorate comply seal {paths[1]} quorate.toml    # once it is filled in")
 

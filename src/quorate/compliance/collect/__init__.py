@@ -15,6 +15,10 @@ The ledger is verified first, every verdict, drill and measurement in it compute
 that does not verify shows nothing: every item then says that it failed, at which entry and by
 which rule. What is verified is read once, by :mod:`.reading`, and handed to the collectors,
 each of which says either what it found or what is lacking. ``collector`` registers more.
+
+Collected is what a ledger declares to be the record of the very system and version, see
+:mod:`quorate.compliance.declaring`; of any other it shows nothing. Evidence is dated by its
+newest entry and counts for a year after what it shows: asking again makes nothing younger.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ from typing import Any
 
 from quorate.compliance.collect.reading import Record
 from quorate.compliance.collect.registry import Found, Lack, collector
+from quorate.hub.oversight.rules import Reference
 
 
 @collector(
@@ -19,7 +20,7 @@ def interpretable_decisions(record: Record) -> Found | Lack:
     verdicts = record.verdicts
     if not verdicts:
         return Lack("no decision and no refusal was sealed in the period")
-    committed = sum(one.entry.kind == "decision" for one in verdicts)
+    committed = sum(one.committed for one in verdicts)
     data: dict[str, Any] = {
         "range": record.range(),
         "decisions": len(verdicts),
@@ -30,10 +31,14 @@ def interpretable_decisions(record: Record) -> Found | Lack:
     }
     for name in ("support", "dissent", "reason"):
         data[f"with_{name}"] = sum(name not in one.lacks for one in verdicts)
-    ends = (verdicts[0].entry.reference, verdicts[-1].entry.reference)
-    entries = ends[:1] if ends[0] == ends[1] else ends
+    last = verdicts[-1].entry
+    entries = {verdicts[0].entry.reference, last.reference, *record.ends}
     for one in verdicts:
         if one.lacks:
             told = f"entry {one.entry.seq} carries no {' and no '.join(one.lacks)}"
-            return Found(data, (*entries, one.entry.reference), failed=told)
-    return Found(data, entries)
+            return Found(data, _sorted({*entries, one.entry.reference}), failed=told)
+    return Found(data, _sorted(entries), moment=last.time)
+
+
+def _sorted(entries: set[Reference]) -> list[Reference]:
+    return sorted(entries, key=lambda one: one.seq)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any, Final
 
-from quorate.compliance.collect.reading import Record
+from quorate.compliance.collect.reading import Passed, Record
 from quorate.compliance.collect.registry import Found, Lack, collector
 from quorate.compliance.schema_records import SIX_MONTHS_DAYS
 from quorate.compliance.times import DAY, day_of
 from quorate.core.text import counted
-from quorate.hub.oversight.rules import Reference
 from quorate.ledger.receipts import timestamp
 
 _SECOND: Final = 1_000_000
@@ -29,39 +29,55 @@ who decides and by which rule, sealed anew whenever it changes.
 
 @collector("art_12.par_1", title="Events are recorded from the first on, without a gap")
 def gapless_logging(record: Record) -> Found | Lack:
-    """Every number is there, each entry follows the one before, and no silence is too long."""
-    silence, after = record.silence()
+    """Every number is there, each entry follows the one before, and no silence is too long.
+
+    A record that another system's interrupts is told by its last stretch; its silences are
+    those of all.
+    """
     bound = record.silence_seconds
+    if bound is None:
+        return Lack(
+            "nobody declared how long a silence is normal, so that none is too long; declare it: "
+            "quorate comply declare system.toml LEDGER --silence SECONDS"
+        )
+    silence, after = record.silence()
+    last = _last_stretch(record)
+    ends = (last[0].reference, last[-1].reference)
+    entries = ends[:1] if ends[0] == ends[1] else ends
     data: dict[str, Any] = {
-        "range": record.range(),
-        "entries": len(record.passed),
+        "range": record.range(last),
+        "entries": len(last),
         "silence_seconds": silence,
         "bound_seconds": bound,
-        "from_start": record.passed[0].seq == 0,
+        "from_start": last[0].seq == 0,
         "checkpoint": record.report.root if record.report.complete else None,
         "signatures": record.policy.signatures,
-        "kinds": dict(record.kinds),
+        "kinds": dict(Counter(one.kind for one in sorted(last, key=lambda one: one.kind))),
     }
-    numbers = [one.seq for one in record.passed]
-    if numbers != list(range(numbers[0], numbers[0] + len(numbers))):
-        return Found(data, record.ends, failed="the period has gaps in its numbers")
-    if bound is None:
-        return Found(data, record.ends)
     if silence > bound and after is not None:
         told = (
             f"nothing was recorded for {silence:g} seconds before entry {after.seq}, and "
             f"{bound:g} are declared as normal"
         )
-        return Found(data, (*record.ends, after.reference), failed=told)
-    tail = (record.now - record.passed[-1].time) / _SECOND
-    whole = record.passed[-1].seq == record.report.size - 1
-    if whole and tail > bound:
+        return Found(data, (*entries, after.reference), failed=told)
+    end = record.ranges[-1].stop
+    newest = record.whole[end - 1]
+    tail = (record.now - newest.time) / _SECOND
+    if end == record.report.size and tail > bound:
         told = (
-            f"nothing was recorded since entry {record.passed[-1].seq}, {tail:g} seconds ago, and "
+            f"nothing was recorded since entry {newest.seq}, {tail:g} seconds ago, and "
             f"{bound:g} are declared as normal"
         )
-        return Found(data, record.ends, failed=told)
-    return Found(data, record.ends)
+        return Found(data, entries, failed=told)
+    return Found(data, entries)
+
+
+def _last_stretch(record: Record) -> tuple[Passed, ...]:
+    """The last entries of the period that follow on one another."""
+    first = len(record.passed) - 1
+    while first and record.passed[first - 1].seq + 1 == record.passed[first].seq:
+        first -= 1
+    return record.passed[first:]
 
 
 @collector("eventLogging", title="Events are recorded without a gap, those that are wanted too")
@@ -97,49 +113,62 @@ def traceable_events(record: Record) -> Found | Lack:
 
 def _events(record: Record, wanted: tuple[str, ...]) -> Found | Lack:
     covers = {}
+    panels = record.panels()
     # Who decides was declared before the period began, and holds in it.
-    known = set(record.own_kinds) | {kind for kind in ("panel",) if record.kept.get(kind)}
+    known = set(record.own_kinds) | ({"panel"} if panels else set())
     for event in wanted:
         there = [kind for kind in EVENTS[event] if kind in known]
         if not there:
             kinds = ", ".join(EVENTS[event])
-            return Lack(f"no entry of the period records {event}: none is of the kinds {kinds}")
+            return Lack(f"no entry of its record shows {event}: none is of the kinds {kinds}")
         covers[event] = there
     used = sorted({kind for there in covers.values() for kind in there})
     counts = {**dict.fromkeys(used, 0), **record.own_kinds}
-    entries = [_first(record, kind) for kind in used]
+    newest = {one.kind: one for one in record.passed if one.seq not in record.scripted}
+    if panels:
+        newest.setdefault("panel", panels[-1])
+    entries = {newest[kind].reference for kind in used} | set(record.ends)
     data = {"range": record.range(), "kinds": counts, "covers": covers}
-    return Found(data, [one for one in entries if one is not None])
-
-
-def _first(record: Record, kind: str) -> Reference | None:
-    for one in record.passed:
-        if one.kind == kind:
-            return one.reference
-    kept = record.kept.get(kind)
-    return kept[0][0].reference if kept else None
+    # As old as that event which was recorded last longest ago; who decides holds until changed.
+    dates = [max(newest[kind].time for kind in there) for event, there in covers.items()
+             if event != "modification"]  # fmt: skip
+    moment = min(dates, default=record.passed[-1].time)
+    return Found(data, sorted(entries, key=lambda one: one.seq), moment=moment)
 
 
 @collector(
     "art_19.par_1", "art_26.par_6", title="Logs are kept for six months or longer, none deleted"
 )
 def retention(record: Record) -> Found | Lack:
-    """The log is whole from its first entry, and that is six months old."""
-    start = record.start
-    if start is None or record.passed[0].seq != 0:
-        return Lack("the period does not begin with the first entry; leave the period out")
-    age = record.days_since(start.time)
+    """The record is whole from its first entry, and a note kept elsewhere bears out its age.
+
+    The times of entries are by the operator's own clock: half a year of them is made in a
+    second. A checkpoint pins what was there when it was given away.
+    """
+    first = record.whole[record.ranges[0].start]
+    if record.passed[0] != first:
+        return Lack("the period does not begin with its first entry; leave the period out")
+    age = record.days_since(first.time)
     if age < SIX_MONTHS_DAYS:
-        due = day_of(start.time + SIX_MONTHS_DAYS * DAY)
+        due = day_of(first.time + SIX_MONTHS_DAYS * DAY)
         return Lack(
             f"the oldest record is {counted(int(age), 'day')} old; nothing was deleted since, and "
             f"that it is kept for six months ({SIX_MONTHS_DAYS} days) can be shown from {due} on"
         )
+    proven = record.report.proven
+    if proven <= first.seq or record.days_since(record.whole[proven - 1].time) < SIX_MONTHS_DAYS:
+        return Lack(
+            f"that the oldest record is {counted(int(age), 'day')} old is told by the operator's "
+            "own clock alone; give a checkpoint that was kept elsewhere for six months "
+            f"({SIX_MONTHS_DAYS} days): --checkpoint NOTE ('quorate ledger checkpoint' makes one)"
+        )
     data = {
         "range": record.range(),
-        "oldest": timestamp(start.time),
+        "oldest": timestamp(first.time),
         "newest": record.until,
         "required_days": SIX_MONTHS_DAYS,
         "deletions": [],
     }
-    return Found(data, record.ends)
+    pinned = record.whole[proven - 1].reference
+    entries = {*record.ends, pinned}
+    return Found(data, sorted(entries, key=lambda one: one.seq))

@@ -1,15 +1,24 @@
-"""Articles 9(8) and 15(1): results against thresholds that were sealed before them."""
+"""Articles 9(8) and 15(1): results against thresholds that were sealed before them.
+
+A threshold counts by being there, so that none is left out for a laxer one: each that was
+sealed for this version has a result, and every result of a metric keeps all that were sealed
+for it before. It was not fixed before results if some on the same data were known by then, of
+whatever system and version and however the metric is spelled; unless it is the very one, the
+strictest, that stood before the first of them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any, Final
+from unicodedata import normalize
 
 from quorate.arbitration.forms import as_number
+from quorate.compliance.collect.attacks import RESILIENCE
 from quorate.compliance.collect.reading import Passed, Record
 from quorate.compliance.collect.registry import Found, Lack, collector
-from quorate.compliance.committing import Measurement, Threshold
+from quorate.compliance.committing import AT_LEAST, Measurement, Threshold
 from quorate.core.exact import as_text
 from quorate.core.text import counted
 from quorate.hub.oversight.rules import Reference
@@ -19,6 +28,10 @@ ACCURACY: Final = "ledger.accuracy"
 """Metric of a threshold that the record itself is held to: the share of the answers committed,
 of those whose right answer is known, that are right."""
 
+_OTHERWISE: Final = frozenset({ACCURACY, RESILIENCE})
+"""Metrics of thresholds that nobody measures by hand."""
+
+_Fixed = tuple[Passed, Threshold]
 _Row = tuple[Passed, Measurement, Passed, Threshold]
 
 
@@ -32,67 +45,143 @@ def thresholds_before_results(record: Record) -> Found | Lack:
             "seal thresholds with 'quorate comply threshold', and results after them with "
             "'quorate comply measure'"
         )
+    judged = _judged(record, rows)
+    if judged is not None:
+        return judged
     data = {"tool": "quorate", "tests": [_trial(*row) for row in rows]}
-    entries = _entries(rows)
-    for at, made, fixed_at, _ in rows:
-        known = _known_before(record, made, fixed_at)
-        if known is not None:
-            told = (
-                f"the threshold of entry {fixed_at.seq} was sealed after results on the same data "
-                f"(entry {known.seq}): it was not fixed before them"
-            )
-            return Found({"seq": at.seq}, (*entries, known.reference), failed=told)
-    for at, made, fixed_at, fixed in rows:
-        if not made.met:
-            told = (
-                f"entry {at.seq} measured {made.metric} as {as_text(made.value)}, and the "
-                f"threshold of entry {fixed_at.seq} is {fixed.describe()}"
-            )
-            return Found({"seq": at.seq}, entries, failed=told)
-    return Found(data, entries)
+    return Found(data, _entries(rows), moment=_moment(rows))
 
 
 @collector("art_15.par_1", title="Accuracy over the life of the system, against its thresholds")
 def accuracy_series(record: Record) -> Found | Lack:
     """What was measured, and what the record itself shows where outcomes are known."""
-    series: dict[tuple[int, str], dict[str, Any]] = {}
     rows = list(_rows(record))
-    entries = list(_entries(rows))
+    judged = _judged(record, rows)
+    if judged is not None:
+        return judged
+    series: dict[tuple[int, str], dict[str, Any]] = {}
     for at, made, fixed_at, fixed in rows:
         one = series.setdefault((fixed_at.seq, made.metric), _series(fixed))
         one["points"].append(_point(record, at.time, made.value, made.samples))
-        if not made.met:
-            told = f"entry {at.seq}: {made.metric} is {as_text(made.value)}, not {fixed.describe()}"
-            return Found({"seq": at.seq}, entries, failed=told)
-    own = [
-        (at, fixed)
-        for at, fixed in record.thresholds
-        if fixed.metric == ACCURACY and record.is_of(fixed.scope)
-    ]
-    known = [one for one in record.verdicts if one.right is not None]
-    for at, fixed in own:
-        later = [one for one in known if one.entry.seq > at.seq]
-        if not later:
-            continue
-        right = Fraction(sum(one.right is True for one in later), len(later))
-        entries += [at.reference, later[0].entry.reference, later[-1].entry.reference]
-        if not fixed.met_by(right):
-            told = (
-                f"of {counted(len(later), 'answer')} committed since entry {at.seq} whose right "
-                f"one is known, {as_text(right)} were right, and the threshold is "
-                f"{fixed.describe()}"
-            )
-            return Found({"seq": at.seq}, _once(entries), failed=told)
-        series[at.seq, ACCURACY] = _series(fixed)
-        point = _point(record, later[-1].entry.time, right, len(later))
-        series[at.seq, ACCURACY]["points"].append(point)
+    entries, moments = list(_entries(rows)), [_moment(rows)] if rows else []
+    for at, fixed in _of(record, ACCURACY):
+        came = _counted(record, at, fixed)
+        if isinstance(came, Lack) or came.failed is not None:
+            return came
+        series[at.seq, ACCURACY] = dict(came.data)
+        entries += came.entries
+        moments.append(came.moment or record.now)
     if not series:
+        known = sum(one.known is not None for one in record.verdicts)
         return Lack(
             f"no measurement is in the ledger, and no threshold for {ACCURACY}; of "
-            f"{counted(len(record.verdicts), 'verdict')} {len(known)} have a known outcome "
+            f"{counted(len(record.verdicts), 'verdict')} {known} have a known outcome "
             "('quorate outcome' seals them)"
         )
-    return Found({"series": list(series.values())}, _once(entries))
+    return Found({"series": list(series.values())}, _once(entries), moment=min(moments))
+
+
+def _judged(record: Record, rows: list[_Row]) -> Found | Lack | None:
+    """What is wrong with the results, or which threshold has none; ``None`` if all is well."""
+    own = list(_of(record))
+    for row in rows:
+        wrong = _wrong(record, row, own)
+        if wrong is not None:
+            told, more = wrong
+            entries = _once([*_entries(rows), *(at.reference for at in more)])
+            return Found({"seq": row[0].seq}, entries, failed=told)
+    named = {fixed_at.seq for _, _, fixed_at, _ in rows}
+    for at, fixed in own:
+        if at.seq not in named and fixed.metric not in _OTHERWISE:
+            return Lack(
+                f"the threshold of entry {at.seq} ({fixed.describe()}) has no result yet; seal "
+                f"one: quorate comply measure {at.seq} VALUE"
+            )
+    return None
+
+
+def _wrong(record: Record, row: _Row, own: list[_Fixed]) -> tuple[str, list[Passed]] | None:
+    """What is wrong with one result, and the entries that show it besides."""
+    at, made, fixed_at, fixed = row
+    value = f"entry {at.seq} measured {made.metric} as {as_text(made.value)}"
+    if not made.met:
+        return f"{value}, and the threshold of entry {fixed_at.seq} is {fixed.describe()}", []
+    known = _known_before(record, made, fixed_at, fixed)
+    if known is not None:
+        told = (
+            f"the threshold of entry {fixed_at.seq} was sealed after results on the same data "
+            f"(entry {known.seq}): it was not fixed before them"
+        )
+        return told, [known]
+    for other_at, other in own:
+        same = _alike(other) == _alike(fixed) and other_at.seq < at.seq
+        if same and not other.met_by(made.value):
+            told = f"{value}, against a laxer threshold than that of entry {other_at.seq}, "
+            return told + other.describe(), [other_at]
+    return None
+
+
+def _counted(record: Record, at: Passed, fixed: Threshold) -> Found | Lack:
+    """What the decisions since a threshold come to: an outcome that nobody knows is a wrong one.
+
+    Decisions whose outcome was known before it was sealed count as well: it could be fitted to
+    them.
+    """
+    name = f"the threshold of entry {at.seq} for {ACCURACY}"
+    if fixed.comparison != AT_LEAST or fixed.value <= 0:
+        return Lack(f"{name} is {fixed.describe()}, which the worst keep; give at least a share")
+    counting = [
+        one
+        for one in record.verdicts
+        if one.committed
+        and (one.entry.seq > at.seq or (one.known is not None and one.known < at.seq))
+    ]
+    known = [one for one in counting if one.known is not None]
+    if not known:
+        return Lack(
+            f"{name} has no result yet: of {counted(len(counting), 'answer')} committed since none "
+            "has a known outcome ('quorate outcome' seals them)"
+        )
+    right = sum(one.right is True for one in known)
+    entries = _once([at.reference, counting[0].entry.reference, counting[-1].entry.reference])
+    if not fixed.met_by(Fraction(right, len(known))):
+        told = (
+            f"of {counted(len(known), 'answer')} committed since entry {at.seq} or known by then "
+            f"whose right one is known, {as_text(Fraction(right, len(known)))} were right, and "
+            f"the threshold is {fixed.describe()}"
+        )
+        return Found({"seq": at.seq}, entries, failed=told)
+    least = Fraction(right, len(counting))
+    if not fixed.met_by(least):
+        return Lack(
+            f"{name}: the right answer is known of {len(known)} of {len(counting)} committed, too "
+            f"few; were the others wrong, {as_text(least)} would be right ('quorate outcome' "
+            "seals what is known)"
+        )
+    last = counting[-1].entry
+    point = _point(record, last.time, least, len(counting))
+    return Found({**_series(fixed), "points": [point]}, entries, moment=last.time)
+
+
+def _of(record: Record, metric: str | None = None) -> Iterator[tuple[Passed, Threshold]]:
+    """Thresholds of this very system and version."""
+    for at, fixed in record.thresholds:
+        if record.is_of(fixed.scope) and metric in (None, fixed.metric):
+            yield at, fixed
+
+
+def _alike(fixed: Threshold | Measurement) -> tuple[Any, ...]:
+    """What two of one metric have in common, however that is spelled."""
+    name = " ".join(normalize("NFKC", fixed.metric).casefold().split())
+    return name, getattr(fixed, "comparison", None), fixed.confidence
+
+
+def _moment(rows: list[_Row]) -> int:
+    """When that metric was last measured which was last measured longest ago."""
+    newest: dict[tuple[Any, ...], int] = {}
+    for at, made, _, _ in rows:
+        newest[_alike(made)] = at.time
+    return min(newest.values())
 
 
 def _rows(record: Record) -> Iterator[_Row]:
@@ -104,15 +193,27 @@ def _rows(record: Record) -> Iterator[_Row]:
             yield (at, made, *fixed[made.threshold.seq])
 
 
-def _known_before(record: Record, made: Measurement, fixed_at: Passed) -> Passed | None:
+def _known_before(
+    record: Record, made: Measurement, fixed_at: Passed, fixed: Threshold
+) -> Passed | None:
     """A result of that metric on the same data that was sealed before the threshold was."""
-    for at, other in record.measurements:
-        same = (other.metric, other.dataset, other.scope) == (
-            made.metric, made.dataset, made.scope,
-        )  # fmt: skip
-        if same and at.seq < fixed_at.seq:
-            return at
-    return None
+    name = _alike(made)[0]
+    known = [
+        at
+        for at, other in record.measurements
+        if _alike(other)[0] == name and other.dataset == made.dataset and at.seq < fixed_at.seq
+    ]
+    if not known:
+        return None
+    stood = [
+        one
+        for at, one in record.thresholds
+        if at.seq < known[0].seq and _alike(one) == _alike(fixed)
+    ]
+    strictest = max if fixed.comparison == AT_LEAST else min
+    if stood and fixed.value == strictest(one.value for one in stood):
+        return None
+    return known[0]
 
 
 def _trial(at: Passed, made: Measurement, fixed_at: Passed, fixed: Threshold) -> dict[str, Any]:

@@ -1,4 +1,9 @@
-"""Article 14(4): that people can override and stop it, as drills showed."""
+"""Article 14(4): that people can override and stop it, as drills showed.
+
+A drill with scripted experts shows the ledger's own halt and override at work, and not that the
+system's own experts obey them. So it makes evidence of its own, whose source and words say that
+a script stood in, and none where a profile asks for both drills of the system.
+"""
 
 from __future__ import annotations
 
@@ -9,34 +14,57 @@ from quorate.compliance.collect.registry import Found, Lack, collector
 from quorate.compliance.drill_record import (
     HALT,
     OVERRIDE,
+    PANEL,
+    SCRIPTED,
     Drill,
     HaltEntries,
     OverrideEntries,
 )
 from quorate.compliance.times import DAY, microseconds
+from quorate.core.canonical import digest
 from quorate.hub.oversight.rules import KIND
+from quorate.hub.panel_record import KIND as PANELS
 from quorate.ledger.receipts import timestamp
 
 DRILL_DAYS: Final = 365
-"""For so long a drill counts."""
+"""For so long after it ended a drill counts."""
+
+_MOST: Final = 512
+_AT_WORK: Final = {
+    PANEL: "the panel's own experts were at work",
+    SCRIPTED: "scripted experts stood in, so it shows the halt and the override of this ledger, "
+    "and not that the system's own experts obey them",
+}
 
 
-@collector("art_14.par_4.d", title="People can override a decision, as a drill showed")
+@collector("art_14.par_4.d", title="People can override a decision of its own panel: a drill")
 def override_drill(record: Record) -> Found | Lack:
-    """The last override drill of this very system and version."""
-    return _drill(record, OVERRIDE)
+    """The last override drill of this very system and version, by the panel's own experts."""
+    return _drill(record, OVERRIDE, PANEL)
 
 
-@collector("art_14.par_4.e", title="People can stop it, as a drill showed")
+@collector("art_14.par_4.e", title="People can stop its own panel: a drill")
 def halt_drill(record: Record) -> Found | Lack:
-    """The last halt drill of this very system and version."""
-    return _drill(record, HALT)
+    """The last halt drill of this very system and version, of the panel's own experts."""
+    return _drill(record, HALT, PANEL)
 
 
-@collector("overrideControl", title="People can override and stop it, as drills showed")
+@collector("art_14.par_4.d", title="The ledger's override works: a drill with scripted experts")
+def scripted_override_drill(record: Record) -> Found | Lack:
+    """The last override drill for this very system and version in which a script stood in."""
+    return _drill(record, OVERRIDE, SCRIPTED)
+
+
+@collector("art_14.par_4.e", title="The ledger's halt works: a drill with scripted experts")
+def scripted_halt_drill(record: Record) -> Found | Lack:
+    """The last halt drill for this very system and version in which a script stood in."""
+    return _drill(record, HALT, SCRIPTED)
+
+
+@collector("overrideControl", title="People can override and stop its own panel: drills")
 def both_drills(record: Record) -> Found | Lack:
-    """Both drills."""
-    found = {kind: _drill(record, kind) for kind in (HALT, OVERRIDE)}
+    """Both drills, by the panel's own experts."""
+    found = {kind: _drill(record, kind, PANEL) for kind in (HALT, OVERRIDE)}
     for came in found.values():
         if isinstance(came, Lack) or came.failed is not None:
             return came
@@ -46,22 +74,21 @@ def both_drills(record: Record) -> Found | Lack:
     return Found(data, [one for came in both for one in came.entries], expires=expires)
 
 
-def _drill(record: Record, kind: str) -> Found | Lack:
+def _drill(record: Record, kind: str, work: str) -> Found | Lack:
     drills = [(at, drill) for at, drill in record.drills if drill.kind == kind]
-    own = [(at, drill) for at, drill in drills if record.is_of(drill.scope)]
+    ours = [(at, drill) for at, drill in drills if record.is_of(drill.scope)]
+    own = [(at, drill) for at, drill in ours if _work(record, drill) == work]
     if not own:
-        others = f" ({len(drills)} of other systems or versions)" if drills else ""
-        return Lack(
-            f"no {kind} drill of {record.scope.system} {record.scope.version} is in the "
-            f"ledger{others}; run: quorate drill {kind}"
-        )
+        return _none(record, kind, work, len(drills) - len(ours), len(ours))
     # A drill that passed before one that failed says nothing of today.
     at, drill = own[-1]
     entries = [*drill.entries.all, at.reference]
     if not drill.passed:
         told = f"the last {kind} drill, entry {at.seq}, failed: {'; '.join(drill.failures)}"
         return Found({"kind": kind, "seq": at.seq}, entries, failed=told)
-    age = record.days_since(at.time)
+    # Of the drill itself: sealing it later does not make it younger.
+    ended = microseconds(drill.ended)
+    age = record.days_since(ended)
     if age > DRILL_DAYS:
         return Lack(
             f"the last {kind} drill, entry {at.seq}, is {int(age)} days old; drill again, one a "
@@ -70,7 +97,29 @@ def _drill(record: Record, kind: str) -> Found | Lack:
     if not _dated(record, at, drill):
         told = f"the {kind} drill of entry {at.seq} gives other times than its entries have"
         return Found({"kind": kind, "seq": at.seq}, entries, failed=told)
-    return Found(_told(drill), entries, expires=timestamp(at.time + DRILL_DAYS * DAY))
+    return Found(_told(drill, work), entries, expires=timestamp(ended + DRILL_DAYS * DAY))
+
+
+def _work(record: Record, drill: Drill) -> str:
+    """Who was at work: a script too where its panel was declared as one, whatever it says."""
+    declared = {digest(dict(body)) for _, body in record.kept.get(PANELS, ())}
+    return PANEL if drill.work == PANEL and drill.panel in declared else SCRIPTED
+
+
+def _none(record: Record, kind: str, work: str, others: int, otherwise: int) -> Lack:
+    """No drill of that kind and work: what there is, and what to run."""
+    told = f" ({others} of other systems or versions)" if others else ""
+    who, more = "scripted experts", ""
+    if work == PANEL:
+        who, more = "the panel's own experts", " quorate.toml --panel --task JSON"
+        if otherwise:
+            told = (
+                f" (a script stood in for them in {otherwise}, which shows the ledger's own {kind})"
+            )
+    return Lack(
+        f"no {kind} drill of {record.scope.system} {record.scope.version} with {who} is in the "
+        f"ledger{told}; run: quorate drill {kind}{more}"
+    )
 
 
 def _dated(record: Record, at: Passed, drill: Drill) -> bool:
@@ -83,7 +132,8 @@ def _dated(record: Record, at: Passed, drill: Drill) -> bool:
     return told == times and microseconds(drill.ended) <= at.time
 
 
-def _told(drill: Drill) -> dict[str, Any]:
+def _told(drill: Drill, work: str) -> dict[str, Any]:
+    why = drill.reason if len(drill.reason) <= _MOST else f"{drill.reason[: _MOST - 1]}…"
     seen = drill.seen
     data: dict[str, Any] = {
         "kind": drill.kind,
@@ -91,7 +141,7 @@ def _told(drill: Drill) -> dict[str, Any]:
         "acted": drill.acted,
         "ended": drill.ended,
         "by": drill.by,
-        "reason": f"{drill.reason} ({drill.work} experts)",
+        "reason": f"{why} ({_AT_WORK[work]}; names are as given, not authenticated)",
         "effective": drill.passed,
     }
     if isinstance(drill.entries, OverrideEntries):

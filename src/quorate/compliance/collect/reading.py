@@ -4,6 +4,10 @@ Everything is verified first, under the policy that was given and with every ver
 again. Then the same entries are read, and their Merkle root is compared with the one that was
 verified: what changes in between is found. Nothing later than that is looked at.
 
+Counted are the entries of which the ledger declares that they are the record of the system and
+version in question, see :mod:`quorate.compliance.declaring`. What names its system and version
+itself, a measurement say, speaks of that one wherever it stands, so that no failure is left out.
+
 What a drill's script decided says nothing of the system: verdicts under a panel of scripted
 experts, and that panel, are counted among the entries of the log and nowhere else.
 """
@@ -11,7 +15,7 @@ experts, and that panel, are counted among the entries of the log and nowhere el
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -20,6 +24,8 @@ from typing import Any, Final
 
 from quorate.arbitration.sealed import DECISION, REFUSAL
 from quorate.compliance.committing import MEASUREMENT, THRESHOLD, Measurement, Threshold
+from quorate.compliance.declaring import KIND as SYSTEM
+from quorate.compliance.declaring import Declaration, Declarations
 from quorate.compliance.drill_record import KIND as DRILL
 from quorate.compliance.drill_record import SCRIPTED, Drill
 from quorate.compliance.evidence import Scope
@@ -36,7 +42,7 @@ from quorate.ledger.merkle import MerkleTree
 from quorate.ledger.receipts import timestamp
 
 _VERDICTS: Final = frozenset({DECISION, REFUSAL})
-_KEPT: Final = frozenset({PANEL, "redteam", OVERSIGHT, DRILL, THRESHOLD, MEASUREMENT})
+_KEPT: Final = frozenset({PANEL, "redteam", OVERSIGHT, DRILL, THRESHOLD, MEASUREMENT, SYSTEM})
 _READ: Final = _KEPT | _VERDICTS
 _SECOND: Final = 1_000_000
 
@@ -67,6 +73,7 @@ class Verdict:
         lacks: which of support, dissent and reason it does not carry.
         right: whether the answer committed is the one known to be right; ``None`` where none
             is known, or nothing was committed.
+        known: number of the entry that says which answer is right; ``None`` likewise.
     """
 
     entry: Passed
@@ -74,6 +81,12 @@ class Verdict:
     panel: str | None
     lacks: tuple[str, ...]
     right: bool | None = None
+    known: int | None = None
+
+    @property
+    def committed(self) -> bool:
+        """Whether an answer was committed."""
+        return self.entry.kind == DECISION
 
 
 @dataclass(frozen=True)
@@ -88,13 +101,16 @@ class Record:
         now: microseconds since 1970.
         silence_seconds: the greatest silent gap that is declared as normal, or ``None``.
         whole: all entries of the log, in order.
-        passed: those of the period; all of them unless a period was given.
+        passed: of the record of that system, those of the period.
         start: the log's first entry.
-        verdicts: of the period.
+        verdicts: among them.
         kept: bodies of panels, red-team runs and the like, by kind, of the whole log.
         drills, thresholds, measurements: of the whole log and of any system.
-        kinds: how many entries of each kind the period has.
+        kinds: how many of ``passed`` are of each kind.
         own_kinds: the same, without those of a drill's script.
+        scripted: numbers of the entries of a drill's script, of the whole log.
+        declared: what the log says of that system; ``None`` where it does not declare it.
+        ranges: numbers of the entries that are its record.
     """
 
     origin: str
@@ -113,6 +129,9 @@ class Record:
     measurements: tuple[tuple[Passed, Measurement], ...] = ()
     kinds: Mapping[str, int] = field(default_factory=dict)
     own_kinds: Mapping[str, int] = field(default_factory=dict)
+    scripted: frozenset[int] = frozenset()
+    declared: Declaration | None = None
+    ranges: tuple[range, ...] = ()
 
     @property
     def since(self) -> str:
@@ -130,22 +149,39 @@ class Record:
         first, last = self.passed[0].reference, self.passed[-1].reference
         return (first,) if first == last else (first, last)
 
-    def range(self) -> dict[str, Any]:
-        """The period as the schemas of evidence write it."""
+    def range(self, of: Sequence[Passed] = ()) -> dict[str, Any]:
+        """The period, or some entries of it, as the schemas of evidence write it."""
+        entries = of or self.passed
+        first, last = entries[0], entries[-1]
         return {
             "origin": self.origin,
-            "first": self.passed[0].seq,
-            "last": self.passed[-1].seq,
-            "since": self.since,
-            "until": self.until,
+            "first": first.seq,
+            "last": last.seq,
+            "since": timestamp(first.time),
+            "until": timestamp(last.time),
         }
 
+    def panels(self) -> tuple[Passed, ...]:
+        """Panels that were sealed in the period, and those sealed before that decided in it."""
+        named = {one.panel for one in self.verdicts}
+        there = {one.seq for one in self.passed}
+        return tuple(
+            at
+            for at, body in self.kept.get(PANEL, ())
+            if at.seq in there or digest(dict(body)) in named
+        )
+
     def silence(self) -> tuple[float, Passed | None]:
-        """Seconds of the longest silence between two entries of the period, and the later one."""
+        """Seconds of the longest silence in the whole record, and the entry that ended it.
+
+        Whatever the period: one that leaves a silence out does not end it. What follows the
+        record, the declaration of another system, ends a silence as well.
+        """
         longest, after = 0, None
-        for one, other in pairwise(self.passed):
-            if other.time - one.time > longest:
-                longest, after = other.time - one.time, other
+        for numbers in self.ranges:
+            for one, other in pairwise(self.whole[numbers.start : numbers.stop + 1]):
+                if other.time - one.time > longest:
+                    longest, after = other.time - one.time, other
         return longest / _SECOND, after
 
     def is_of(self, scope: Scope) -> bool:
@@ -181,31 +217,51 @@ def read_record(
     if within is not None and within[1] < within[0]:
         raise UsageError("the period ends before it begins")
     report = ledger.verify(checkpoint, replay=True, policy=policy, progress=progress)
-    reading = _Reading(within, _answers(ledger, report.size))
+    reading = _Reading(_answers(ledger, report.size))
     for receipt in _first(ledger, report.size):
         reading.take(receipt)
     reading.check(report, moment)
     read: dict[str, list[tuple[Passed, Any]]] = reading.kept
+    sealed = [(at.seq, Declaration.from_dict(body)) for at, body in read.get(SYSTEM, ())]
+    declarations = Declarations.of(sealed)
+    last = declarations.last_of(scope)
+    ranges = declarations.ranges(scope, report.size)
+    own = [reading.whole[seq] for numbers in ranges for seq in numbers]
+    passed = [one for one in own if within is None or within[0] <= one.time <= within[1]]
+    there = {one.seq for one in passed}
     return Record(
         origin=report.origin,
         scope=scope,
         report=report,
         policy=policy,
         now=moment,
-        silence_seconds=silence_seconds,
+        silence_seconds=_bound(silence_seconds, None if last is None else last[1]),
         whole=tuple(reading.whole),
-        passed=tuple(reading.passed),
+        passed=tuple(passed),
         start=reading.whole[0] if reading.whole else None,
-        verdicts=tuple(reading.verdicts),
+        verdicts=tuple(one for one in reading.verdicts if one.entry.seq in there),
         kept={kind: tuple(found) for kind, found in read.items()},
         drills=tuple((at, Drill.from_dict(body)) for at, body in read.get(DRILL, ())),
         thresholds=tuple((at, Threshold.from_dict(body)) for at, body in read.get(THRESHOLD, ())),
         measurements=tuple(
             (at, Measurement.from_dict(body)) for at, body in read.get(MEASUREMENT, ())
         ),
-        kinds=dict(sorted(reading.kinds.items())),
-        own_kinds=dict(sorted((reading.kinds - reading.scripted).items())),
+        kinds=_kinds(passed),
+        own_kinds=_kinds(one for one in passed if one.seq not in reading.scripted),
+        scripted=frozenset(reading.scripted),
+        declared=None if last is None else last[1],
+        ranges=ranges,
     )
+
+
+def _bound(told: float | None, declared: Declaration | None) -> float | None:
+    """The stricter of what the caller says and what the ledger declares."""
+    sealed = None if declared is None else declared.silence_seconds
+    return min((one for one in (told, sealed) if one is not None), default=None)
+
+
+def _kinds(entries: Iterable[Passed]) -> dict[str, int]:
+    return dict(sorted(Counter(one.kind for one in entries).items()))
 
 
 def instant(moment: datetime, name: str) -> int:
@@ -233,16 +289,13 @@ def _first(ledger: Ledger, size: int) -> Iterator[Receipt]:
 class _Reading:
     """What was read so far."""
 
-    def __init__(self, within: tuple[int, int] | None, answers: Mapping[str, Any]) -> None:
+    def __init__(self, answers: Mapping[str, tuple[int, Any]]) -> None:
         self._answers = answers
         self.whole: list[Passed] = []
-        self.passed: list[Passed] = []
         self.verdicts: list[Verdict] = []
         self.kept: dict[str, list[tuple[Passed, Any]]] = {}
-        self.kinds: Counter[str] = Counter()
-        self.scripted: Counter[str] = Counter()
+        self.scripted: set[int] = set()
         self._scripts: set[str] = set()
-        self._within = within
         self._tree = MerkleTree()
 
     def take(self, receipt: Receipt) -> None:
@@ -252,15 +305,10 @@ class _Reading:
         receipt.check_commitment()
         self.whole.append(entry)
         body = receipt.payload if entry.kind in _READ else None
-        script = self._is_script(entry.kind, body)
-        if entry.kind in _KEPT and not script:
+        if self._is_script(entry.kind, body):
+            self.scripted.add(entry.seq)
+        elif entry.kind in _KEPT:
             self.kept.setdefault(entry.kind, []).append((entry, body))
-        if self._within is not None and not self._within[0] <= entry.time <= self._within[1]:
-            return
-        self.passed.append(entry)
-        self.kinds[entry.kind] += 1
-        if script:
-            self.scripted[entry.kind] += 1
         elif entry.kind in _VERDICTS and body is not None:
             self.verdicts.append(_verdict(entry, body, self._answers))
 
@@ -293,25 +341,27 @@ class _Reading:
             )
 
 
-def _answers(ledger: Ledger, size: int) -> dict[str, Any]:
-    """The right answers that are known, by the id of their task."""
+def _answers(ledger: Ledger, size: int) -> dict[str, tuple[int, Any]]:
+    """The right answers that are known, by the id of their task, each with its entry."""
     found = {}
     for receipt in ledger.find(kind=OUTCOME):
         if receipt.seq < size:
             outcome = Outcome.from_dict(receipt.payload)
-            found[outcome.task_id] = outcome.answer
+            found[outcome.task_id] = (receipt.seq, outcome.answer)
     return found
 
 
-def _verdict(entry: Passed, body: Mapping[str, Any], answers: Mapping[str, Any]) -> Verdict:
+def _verdict(
+    entry: Passed, body: Mapping[str, Any], answers: Mapping[str, tuple[int, Any]]
+) -> Verdict:
     task = (body.get("task") or {}).get("id")
     verdict = body["verdict"]
-    right = None
+    right, known = None, None
     if entry.kind == DECISION and task is not None and task in answers:
         # A normaliser of the caller's own may never have been given this answer.
         with suppress(UsageError):
-            right = sameness(body, answers[task])(verdict["consensus"])
-    return Verdict(entry, task, body.get("panel"), tuple(_lacking(verdict)), right)
+            right, known = sameness(body, answers[task][1])(verdict["consensus"]), answers[task][0]
+    return Verdict(entry, task, body.get("panel"), tuple(_lacking(verdict)), right, known)
 
 
 def _lacking(verdict: Mapping[str, Any]) -> Iterator[str]:

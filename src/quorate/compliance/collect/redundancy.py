@@ -51,6 +51,14 @@ def redundancy(record: Record) -> Found | Lack:
     used = [panel for panel in panels if panel.digest in named]
     if not used:
         return Lack("no verdict of the period names a panel that was sealed before it")
+    sealed = {panel.digest for panel in used}
+    unbound = [one.entry.seq for one in record.verdicts if one.panel not in sealed]
+    if unbound:
+        return Lack(
+            f"{counted(len(unbound), 'verdict')} of {len(record.verdicts)} name no panel that was "
+            f"sealed before, the first in entry {unbound[0]}: how many gave them is not known, "
+            "and it may have been one; have all decided under a sealed panel"
+        )
     weakest = min(used, key=lambda panel: (panel.effective, panel.faults, panel.at.seq))
     n = len(weakest.roster)
     if weakest.faults == 0:
@@ -59,7 +67,6 @@ def redundancy(record: Record) -> Found | Lack:
             f"{as_text(weakest.quorum)} of the weight) bears no faulty expert at all, so there is "
             "no redundancy to show; four experts of equal weight bear one"
         )
-    unbound = sum(one.panel is None for one in record.verdicts)
     data = {
         "n": n,
         "faults": weakest.faults,
@@ -67,10 +74,12 @@ def redundancy(record: Record) -> Found | Lack:
         "share": as_text(weakest.quorum),
         "domains": _domains(weakest.independence),
         "effective_faults": weakest.effective,
-        "limit": _limit(weakest, len(used), unbound),
+        "limit": _limit(weakest, len(used)),
         "no_quorum": weakest.refusal,
     }
-    return Found(data, sorted((panel.at.reference for panel in used), key=lambda one: one.seq))
+    last = record.verdicts[-1].entry
+    entries = {*(panel.at.reference for panel in used), last.reference}
+    return Found(data, sorted(entries, key=lambda one: one.seq), moment=last.time)
 
 
 def _counted(at: Passed, body: Mapping[str, Any]) -> _Counted:
@@ -120,7 +129,7 @@ def _domains(found: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def _limit(panel: _Counted, panels: int, unbound: int) -> str:
+def _limit(panel: _Counted, panels: int) -> str:
     """What the bound does not cover, in words."""
     n, told = len(panel.roster), panel.independence
     faulty = counted(panel.faults, "faulty expert")
@@ -139,8 +148,6 @@ def _limit(panel: _Counted, panels: int, unbound: int) -> str:
     said.append("a quorum shows that experts agree, not that they are right")
     if panels > 1:
         said.append(f"of {panels} panels that decided this is the weakest")
-    if unbound:
-        said.append(f"{counted(unbound, 'verdict')} named no panel, and are not counted")
     return "; ".join(said) + "."
 
 

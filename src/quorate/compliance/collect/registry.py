@@ -24,21 +24,28 @@ if TYPE_CHECKING:
     from quorate.compliance.collect.reading import Record
 
 
+MOST_DAYS: Final = 365
+"""For so long what a ledger shows counts, unless its collector says otherwise."""
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """What a collector found.
 
     Attributes:
         data: as the schemas of its fields want it; of a failure, besides a ``reason``.
-        entries: that it was made from.
+        entries: that it was made from; the evidence is dated as the newest of them is.
         failed: why it is not as it should be; ``None`` where it is.
-        expires: RFC 3339; from then on it is stale. ``None`` leaves it to the profile's ages.
+        expires: RFC 3339; from then on it is stale. ``None``: ``MOST_DAYS`` after ``moment``.
+        moment: microseconds since 1970, when what it shows happened, so that what is added to
+            the log does not make it younger; ``None`` for that of the newest of ``entries``.
     """
 
     data: Mapping[str, Any]
     entries: Sequence[Reference] = ()
     failed: str | None = None
     expires: str | None = None
+    moment: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from quorate.compliance.collect.surveying import Survey
 from quorate.compliance.evidence import KIND, Evidence
 from quorate.compliance.sealed import COLLECTED
+from quorate.core.canonical import canonical
 from quorate.core.errors import UsageError, UsageTypeError
 from quorate.ledger import Ledger
 
 
-def seal_evidence(ledger: Ledger, items: Iterable[Evidence]) -> list[Evidence]:
+def seal_evidence(
+    ledger: Ledger, items: Iterable[Evidence], *, collected: Survey | None = None
+) -> list[Evidence]:
     """Seal items, all or none; give them back with the entries that seal them.
 
     Each is sealed anew, also where it was sealed before.
@@ -18,20 +22,39 @@ def seal_evidence(ledger: Ledger, items: Iterable[Evidence]) -> list[Evidence]:
     Args:
         ledger: open for writing; items that were collected are sealed in their own.
         items: at most ``limits.MAX_BATCH``.
+        collected: the survey that collected items came from. An item whose source is a
+            collector's is sealed only if it is one of these, word for word, so that nobody
+            writes one by hand.
 
     Raises:
-        UsageError: an item was collected from entries that this ledger does not hold; or the
-            ledger is open for reading. Nothing was sealed.
+        UsageError: an item has a collector's source and does not come from ``collected``, or
+            was collected from entries that this ledger does not hold; or the ledger is open
+            for reading. Nothing was sealed.
         StoreError: they could not be written; none was.
     """
     given = list(items)
+    if collected is not None and not isinstance(collected, Survey):
+        raise UsageTypeError(f"collected is a {type(collected).__name__}; give what survey() gave")
     for item in given:
         if not isinstance(item, Evidence):
             raise UsageTypeError(f"{type(item).__name__} is no Evidence; read it first")
         if item.source.startswith(COLLECTED):
+            _check_collected(item, collected)
             _check_own(ledger, item)
     receipts = ledger.append_many(KIND, [item.body() for item in given])
     return [item.sealed_by(at) for item, at in zip(given, receipts, strict=True)]
+
+
+def _check_collected(item: Evidence, collected: Survey | None) -> None:
+    came = () if collected is None else collected.items
+    # Word for word: to Python 1 and True are equal.
+    if canonical(item.body()) in {canonical(one.body()) for one in came if one.field == item.field}:
+        return
+    raise UsageError(
+        f"the item on {item.field} has the source {item.source}, which is a collector's, and was "
+        "not collected just now; have it collected and sealed in one go, 'quorate comply collect "
+        "--seal', or name another source"
+    )
 
 
 def _check_own(ledger: Ledger, item: Evidence) -> None:

@@ -8,17 +8,21 @@ from datetime import datetime
 from typing import Any, Final
 
 from quorate.compliance.collect.reading import Record, instant, read_record
-from quorate.compliance.collect.registry import Collector, Found, Lack, collectors
+from quorate.compliance.collect.registry import MOST_DAYS, Collector, Found, Lack, collectors
 from quorate.compliance.committing import read_scope
+from quorate.compliance.declaring import scope_of
 from quorate.compliance.evidence import EntryRef, Evidence, Scope
 from quorate.compliance.sealed import COLLECTED
 from quorate.compliance.system import System
+from quorate.compliance.times import DAY
+from quorate.core import limits
 from quorate.core.errors import UsageError, UsageTypeError, VerificationError
+from quorate.core.text import counted
 from quorate.ledger import Ledger, Policy
 from quorate.ledger.receipts import timestamp
 
 _EMPTY: Final = "the ledger is empty"
-_NO_ENTRIES: Final = "no entry was sealed in that period"
+_NO_ENTRIES: Final = "no entry of its record was sealed in that period"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +75,15 @@ def survey(  # noqa: PLR0913 - one argument for each thing that a survey may be 
         ledger: open.
         policy: the keys that the entries have to be signed by, and the log's name where it is
             known.
-        system: that evidence is collected for. Drills, thresholds and measurements of another
-            system or version count for nothing.
-        now: with its time zone; what is collected is established then.
-        period: first and last moment to look at; the log's whole life unless told.
+        system: that evidence is collected for. The ledger has to declare exactly this name
+            and version; entries of another's record, and drills, thresholds, measurements and
+            runs of attacks on another system or version, count for nothing.
+        now: with its time zone. Evidence is dated as the newest entry behind it is.
+        period: first and last moment to look at; the whole record unless told.
         checkpoint: a signed note that was kept elsewhere; without one, entries that were cut
             off at the end go unseen.
-        silence_seconds: the greatest gap between two entries that is declared as normal.
+        silence_seconds: the greatest gap between two entries that is normal; where the ledger
+            declares one as well, the smaller counts.
         only: names of the collectors to ask; all, unless told.
         progress: called with entries verified and entries in all.
 
@@ -90,8 +96,9 @@ def survey(  # noqa: PLR0913 - one argument for each thing that a survey may be 
             f"policy is a {type(policy).__name__}; name the keys that you trust: Policy.of([…])"
         )
     scope, asked = _scope(system), collectors(only)
-    if silence_seconds is not None and not silence_seconds > 0:
-        raise UsageError(f"silence_seconds is {silence_seconds}; it is above 0")
+    most = limits.MAX_SAFE_INTEGER
+    if silence_seconds is not None and not 0 < silence_seconds <= most:
+        raise UsageError(f"silence_seconds is {silence_seconds}; it is above 0 and up to {most}")
     moment = timestamp(instant(now, "now"))
     try:
         record = read_record(
@@ -107,7 +114,7 @@ def survey(  # noqa: PLR0913 - one argument for each thing that a survey may be 
     except VerificationError as error:
         why = f"the ledger does not verify: {error}"
         broken = Found({"rule": error.rule, "index": error.index}, failed=why)
-        items = [item for one in asked for item in _items(one, broken, scope, moment)]
+        items = [item for one in asked for item in _items(one, broken, scope, moment, None)]
         return Survey(_sorted(items), (), why, 0)
     found, lacking = [], []
     for one in asked:
@@ -115,7 +122,7 @@ def survey(  # noqa: PLR0913 - one argument for each thing that a survey may be 
         if isinstance(came, Lack):
             lacking.append(Lacking(one.name, one.fields, came.reason))
         else:
-            found += _items(one, came, scope, moment)
+            found += _items(one, came, scope, *_dated(came, record))
     return Survey(_sorted(found), tuple(lacking), None, record.report.size)
 
 
@@ -139,6 +146,12 @@ def collect(
 def _look(one: Collector, record: Record) -> Found | Lack:
     if record.start is None:
         return Lack(_EMPTY)
+    if record.declared is None:
+        scope = record.scope
+        return Lack(
+            f"no entry declares that this ledger is the record of {scope.system} {scope.version}; "
+            "declare the system: quorate comply declare system.toml LEDGER --since 0"
+        )
     if not record.passed:
         return Lack(_NO_ENTRIES)
     came = one.look(record)
@@ -146,10 +159,35 @@ def _look(one: Collector, record: Record) -> Found | Lack:
         raise UsageTypeError(
             f"the collector {one.name} gave a {type(came).__name__}; it gives Found or Lack"
         )
+    if isinstance(came, Found) and came.failed is None and came.expires is None:
+        age = record.days_since(_moment(came, record))
+        if age > MOST_DAYS:
+            return Lack(
+                f"the newest of what would show it is {counted(int(age), 'day')} old, and such "
+                f"records count for {MOST_DAYS} days"
+            )
     return came
 
 
-def _items(one: Collector, came: Found, scope: Scope, moment: str) -> list[Evidence]:
+def _moment(came: Found, record: Record) -> int:
+    if came.moment is not None:
+        return came.moment
+    return max((record.whole[one.seq].time for one in came.entries), default=record.now)
+
+
+def _dated(came: Found, record: Record) -> tuple[str, str | None]:
+    """When it is established, and until when it counts; a failure does not pass with time."""
+    newest = max((record.whole[one.seq].time for one in came.entries), default=record.now)
+    expires = came.expires
+    if came.failed is None and expires is None:
+        # What is a year old to the microsecond still counts, and so ends after it began.
+        expires = timestamp(max(_moment(came, record) + MOST_DAYS * DAY, newest + 1))
+    return timestamp(newest), None if came.failed is not None else expires
+
+
+def _items(
+    one: Collector, came: Found, scope: Scope, moment: str, expires: str | None
+) -> list[Evidence]:
     data = dict(came.data)
     if came.failed is not None:
         data["reason"] = came.failed
@@ -160,7 +198,7 @@ def _items(one: Collector, came: Found, scope: Scope, moment: str) -> list[Evide
             status="passed" if came.failed is None else "failed",
             source=f"{COLLECTED}{one.name}",
             time=moment,
-            expires=came.expires,
+            expires=expires,
             scope=scope,
             data=data,
             entries=entries,
@@ -178,5 +216,4 @@ def _scope(system: System | Scope | Mapping[str, Any]) -> Scope:
         return system
     if isinstance(system, Mapping) and "system" in system:
         return read_scope(system)
-    found = System.read(system)
-    return Scope(system=found.name, version=found.version)
+    return scope_of(System.read(system))

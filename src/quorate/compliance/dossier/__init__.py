@@ -11,10 +11,12 @@
     profile.toml                      the profile, where it is one's own
     documents/                        documents that evidence names by digest, where given
     manifest.json                     the SHA-256 of each of these
+    seal.json                         the ledger entry that holds the manifest's digest, where
+                                      it was written with the ledger's key
 
 :func:`write_dossier` writes it whole or not at all; :func:`verify_dossier` checks it offline,
 by computing the report and the pages again. A dossier shows what its maker put into it; what
-was left out, only the ledger can show.
+was left out, only the ledger can show. Where nothing seals the whole, verifying says so.
 """
 
 from __future__ import annotations

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import quorate
 from quorate.compliance.dossier.annex import annex
+from quorate.compliance.dossier.declared import declaration_in
 from quorate.compliance.dossier.pages import annex_html, annex_markdown
 from quorate.compliance.evaluation import evaluate
 from quorate.compliance.evidence import EvidenceSet
@@ -40,7 +41,8 @@ class Contents:
     Attributes:
         report: under the profile.
         evidence: with the system of the report.
-        bundles: of all entries that evidence names, by number.
+        bundles: of all entries that evidence names, and of the one that declares the system,
+            by number.
         policy: its text.
         profile: text of the profile where it is one's own, else ``None``.
         documents: name -> content.
@@ -69,20 +71,22 @@ def compose(contents: Contents, policy: Policy) -> dict[str, bytes]:
     full = evaluated(contents, policy, "full")
     laid_out = annex(report, full, contents.evidence, bundles, documents)
     notes = {each.note for each in contents.bundles.values()}
+    note = next(iter(notes), None)
+    declared = declaration_in(contents.bundles, report.system)
     files = {
         REPORT: _json(report.to_dict()),
         EVIDENCE: _json(contents.evidence.to_dict()),
         "report.html": render_html(report, bundles=bundles).encode(),
         "report.md": render_markdown(report, bundles=bundles).encode(),
-        "annex-iv.html": annex_html(report, full, laid_out, next(iter(notes), None)).encode(),
-        "annex-iv.md": annex_markdown(report, full, laid_out, next(iter(notes), None)).encode(),
+        "annex-iv.html": annex_html(report, full, laid_out, note, declared).encode(),
+        "annex-iv.md": annex_markdown(report, full, laid_out, note, declared).encode(),
         POLICY: contents.policy.encode(),
         **{bundle_path(seq): each.to_text().encode() for seq, each in contents.bundles.items()},
         **{f"{DOCUMENTS}/{name}": content for name, content in contents.documents.items()},
     }
     if contents.profile is not None:
         files[PROFILE] = contents.profile.encode()
-    for note in notes:
+    if note is not None:
         files[CHECKPOINT] = note.encode()
     return files
 
@@ -104,12 +108,14 @@ def sealing(evidence: EvidenceSet, bundles: Mapping[int, Bundle]) -> tuple[Recei
     return tuple(bundles[seq].receipt for seq in sorted(numbers) if seq in bundles)
 
 
-def manifest(files: Mapping[str, bytes], report: ComplianceReport) -> bytes:
-    """The manifest over ``files``: canonical JSON."""
+def manifest(
+    files: Mapping[str, bytes], report: ComplianceReport, version: str = quorate.__version__
+) -> bytes:
+    """The manifest over ``files`` as ``version`` of the tool writes it: canonical JSON."""
     return canonical(
         {
             "format": FORMAT,
-            "tool": {"name": "quorate", "version": quorate.__version__},
+            "tool": {"name": "quorate", "version": version},
             "system": {"name": report.system.name, "version": report.system.version},
             "as_of": report.as_of.isoformat(),
             "profile": report.profile,
@@ -129,6 +135,29 @@ def bundle_path(seq: int) -> str:
 def digest_of(content: bytes) -> str:
     """As evidence writes digests."""
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def made_under(policy: Policy, bundles: Iterable[Bundle]) -> Policy:
+    """A policy without the keys that signed none of these entries; all of it without entries.
+
+    Raises:
+        UsageError: no key is left that it asks for.
+    """
+    signed = signers(bundles)
+    if not signed:
+        return policy
+    # A shared secret is refused later, used or not.
+    kept = tuple(
+        each
+        for each in policy.verifiers
+        if each.key_id in signed or not isinstance(each, Ed25519Verifier)
+    )
+    return replace(policy, verifiers=kept)
+
+
+def signers(bundles: Iterable[Bundle]) -> set[str]:
+    """Ids of the keys whose signatures the entries have."""
+    return {each.key_id for bundle in bundles for each in bundle.receipt.signatures}
 
 
 def policy_text(policy: Policy) -> str:

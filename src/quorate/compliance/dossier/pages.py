@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
+from quorate.compliance.declaring import Declaration
 from quorate.compliance.dossier.annex import Annex, Item, Point, Section
 from quorate.compliance.dossier.data import Node
 from quorate.compliance.rendering.html import fill
 from quorate.compliance.rendering.markdown import plain, receipts, table
 from quorate.compliance.rendering.view import facts, named
-from quorate.compliance.report import ComplianceReport
+from quorate.compliance.report import ComplianceReport, quoted
 from quorate.core.text import counted, printable
 from quorate.ledger import checkpoint as checkpoints
 
@@ -28,24 +29,39 @@ VERIFYING: Final = (
 
 
 def annex_html(
-    report: ComplianceReport, full: ComplianceReport, annex: Annex, note: str | None
+    report: ComplianceReport,
+    full: ComplianceReport,
+    annex: Annex,
+    note: str | None,
+    declared: tuple[int, Declaration] | None = None,
 ) -> str:
     """The page for print.
+
+    Args:
+        report: under the profile of the dossier.
+        full: the same evidence under the profile ``full``.
+        annex: laid out.
+        note: the signed checkpoint behind it.
+        declared: the entry that declares the system, and what it says.
 
     Raises:
         OperationalError: Jinja2 is not installed.
     """
-    return fill("annex.html", **_values(report, full, annex, note))
+    return fill("annex.html", **_values(report, full, annex, note, declared))
 
 
 def _values(
-    report: ComplianceReport, full: ComplianceReport, annex: Annex, note: str | None
+    report: ComplianceReport,
+    full: ComplianceReport,
+    annex: Annex,
+    note: str | None,
+    declared: tuple[int, Declaration] | None,
 ) -> dict[str, Any]:
     return {
         "title": f"Technical documentation (Annex IV): {named(report.system)}",
         "introduction": INTRODUCTION,
         "verifying": VERIFYING,
-        "facts": (*facts(report), *_log(note)),
+        "facts": (*facts(report), ("Declaration", _declared(declared)), *_log(note)),
         "annex": annex,
         "undeclared": tuple(map(printable, full.undeclared)),
         "disclaimer": report.disclaimer,
@@ -63,11 +79,28 @@ def _log(note: str | None) -> tuple[tuple[str, str], ...]:
     return (("Ledger", f"{printable(pinned.origin)}, {size}, root {pinned.root.hex()}"),)
 
 
+def _declared(found: tuple[int, Declaration] | None) -> str:
+    """Which entry holds role, category and conditions to what was declared."""
+    if found is None:
+        return (
+            "none is sealed: role, category and conditions are the word of whoever made this "
+            "dossier"
+        )
+    seq, declared = found
+    return (
+        f"sealed in entry {seq}, for the entries from {declared.since} on, by {quoted(declared.by)}"
+    )
+
+
 def annex_markdown(
-    report: ComplianceReport, full: ComplianceReport, annex: Annex, note: str | None
+    report: ComplianceReport,
+    full: ComplianceReport,
+    annex: Annex,
+    note: str | None,
+    declared: tuple[int, Declaration] | None = None,
 ) -> str:
-    """The same as Markdown."""
-    values = _values(report, full, annex, note)
+    """The same as Markdown; see :func:`annex_html`."""
+    values = _values(report, full, annex, note, declared)
     return "\n".join(_lines(values, annex)).rstrip() + "\n"
 
 

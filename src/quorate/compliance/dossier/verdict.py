@@ -15,6 +15,16 @@ OWN_POLICY = (
 
 LIMIT = "A dossier shows what its maker put into it. What was left out, only the ledger can show."
 
+UNSEALED = (
+    "Nothing seals the whole: whoever had this folder, with no key at all, could leave evidence "
+    "out of it, add some that is not sealed, or take another day. Ask for one that is sealed."
+)
+
+UNDECLARED = (
+    "No entry in it declares the system: role, category and conditions, which decide what is asked "
+    "for, are the word of whoever made it."
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
@@ -23,8 +33,8 @@ class Problem:
     Attributes:
         path: of the file, relative to the dossier; ``None`` where it is about the whole.
         rule: that it breaks: ``manifest``, ``digest``, ``missing``, ``extra``, ``path``,
-            ``policy``, ``bundle``, ``receipt``, ``entry``, ``evidence``, ``report``, ``page``,
-            ``document`` or ``profile``.
+            ``policy``, ``bundle``, ``receipt``, ``entry``, ``evidence``, ``system``,
+            ``report``, ``page``, ``document``, ``profile`` or ``seal``.
         message: in words.
     """
 
@@ -49,6 +59,9 @@ class DossierReport:
         files: how many files it has.
         bundles: how many of its bundles verify.
         items: items of evidence in it.
+        sealed: number of the entry that seals all of it, and ``sealed_at`` when that was;
+            ``None`` where nothing seals the whole.
+        declared: number of the entry that declares its system; ``None`` where none does.
         origin: of the log, and ``size`` of it that the checkpoint pins; ``None`` without one.
         report: that it holds, computed again and the same; ``None`` unless all checks out.
     """
@@ -59,6 +72,9 @@ class DossierReport:
     files: int
     bundles: int
     items: int
+    sealed: int | None
+    sealed_at: str | None
+    declared: int | None
     origin: str | None
     size: int | None
     report: ComplianceReport | None
@@ -86,6 +102,12 @@ class DossierReport:
         lines = [first]
         if self.report is not None:
             lines.append(self.report.describe())
+        if self.sealed is None:
+            lines.append(UNSEALED)
+        else:
+            lines.append(f"Entry {self.sealed} of {self.sealed_at} seals all of it.")
+        if self.declared is None:
+            lines.append(UNDECLARED)
         lines.append(OWN_POLICY if self.own_policy else LIMIT)
         return "\n".join(lines)
 
@@ -102,6 +124,9 @@ class DossierReport:
             "files": self.files,
             "bundles": self.bundles,
             "items": self.items,
+            "sealed": self.sealed,
+            "sealed_at": self.sealed_at,
+            "declared": self.declared,
             "origin": self.origin,
             "size": self.size,
             "report": None if self.report is None else self.report.to_dict(),

@@ -31,15 +31,23 @@ from quorate.compliance.dossier.composing import (
     manifest,
     policy_text,
     sealing,
+    signers,
 )
+from quorate.compliance.dossier.declared import (
+    declaration_in,
+    names_of_documents,
+    undeclared,
+)
+from quorate.compliance.dossier.sealed import SEAL, read_seal
 from quorate.compliance.dossier.verdict import DossierReport, Problem
 from quorate.compliance.evidence import EvidenceSet
 from quorate.compliance.profiles import SHIPPED, Profile, load_profile, read_profile
 from quorate.compliance.report import ComplianceReport
+from quorate.compliance.system import System
 from quorate.core.canonical import CanonicalError, canonical, parse
 from quorate.core.errors import OperationalError, UsageError, VerificationError
 from quorate.core.text import printable
-from quorate.ledger import Bundle, Policy
+from quorate.ledger import Bundle, Policy, Receipt
 from quorate.ledger import checkpoint as checkpoints
 
 _NAMES: Final = re.compile(
@@ -82,6 +90,9 @@ class _Verifying:
     files: dict[str, bytes] = field(default_factory=dict)
     bundles: dict[int, Bundle] = field(default_factory=dict)
     items: int = 0
+    told: dict[str, Any] = field(default_factory=dict)
+    seal: Receipt | None = None
+    declared: int | None = None
     version: str | None = None
     note: str | None = None
     own: Policy | None = None
@@ -94,6 +105,7 @@ class _Verifying:
             self._check_manifest()
             trust = self._trust()
             self._check_bundles(trust)
+            self._check_seal(trust)
             report = self._compute(self._contents(), trust)
         except _Stop:
             pass
@@ -105,6 +117,9 @@ class _Verifying:
             files=len(self.files),
             bundles=len(self.bundles),
             items=self.items,
+            sealed=None if self.seal is None else self.seal.seq,
+            sealed_at=None if self.seal is None else self.seal.timestamp,
+            declared=self.declared,
             origin=None if pinned is None else pinned.origin,
             size=None if pinned is None else pinned.size,
             report=None if self.problems else report,
@@ -144,6 +159,7 @@ class _Verifying:
         if not isinstance(found, dict) or found.get("format") != FORMAT or not same:
             self._wrong(MANIFEST, "manifest", f"it is no canonical JSON of the format {FORMAT}")
             raise _Stop
+        self.told = found
         tool, listed = found.get("tool"), found.get("files")
         if isinstance(tool, dict) and isinstance(tool.get("version"), str):
             self.version = tool["version"]
@@ -152,11 +168,11 @@ class _Verifying:
             raise _Stop
         for path, facts in listed.items():
             self._check_listed(path, facts)
-        for path in self.files.keys() - listed.keys() - {MANIFEST}:
+        for path in self.files.keys() - listed.keys() - {MANIFEST, SEAL}:
             self._wrong(path, "extra", "the manifest does not list it")
 
     def _check_listed(self, path: str, facts: Any) -> None:
-        if not _NAMES.fullmatch(path) or path == MANIFEST:
+        if not _NAMES.fullmatch(path) or path in (MANIFEST, SEAL):
             self._wrong(path, "path", "no dossier has a file of that name")
         elif path not in self.files:
             self._wrong(path, "missing", "the manifest lists it, and it is not there")
@@ -224,6 +240,27 @@ class _Verifying:
                 self._wrong(POLICY, "policy", f"it is not the one that it was made under: {error}")
                 return
 
+        if self.bundles and self.own is not None:
+            signed = signers(self.bundles.values())
+            for each in self.own.verifiers:
+                if each.key_id not in signed:
+                    told = f"its key {each.key_id} signed nothing that lies here"
+                    self._wrong(POLICY, "policy", told)
+
+    def _check_seal(self, trust: Policy) -> None:
+        """The manifest has to be the one that was sealed, where one was."""
+        if SEAL not in self.files:
+            return
+        try:
+            found = read_seal(self._text(SEAL), trust, self.files[MANIFEST], self.told)
+        except (UsageError, VerificationError) as error:
+            self._wrong(SEAL, "seal", str(error))
+            return
+        if any(each.receipt.origin != found.origin for each in self.bundles.values()):
+            self._wrong(SEAL, "seal", f"it is sealed in another log, {printable(found.origin)}")
+            return
+        self.seal = found
+
     def _contents(self) -> Contents:
         try:
             report = ComplianceReport.from_dict(parse(self._text(REPORT)))
@@ -239,16 +276,20 @@ class _Verifying:
         self.items = len(evidence.items)
         if evidence.system != report.system:
             self._wrong(EVIDENCE, "evidence", "it is of another system than the report")
+        self._find_declaration(report.system)
         self._check_named(evidence)
+        self._check_declared(report.system, evidence)
         documents = {
             path.partition("/")[2]: content
             for path, content in self.files.items()
             if path.startswith(f"{DOCUMENTS}/")
         }
-        named = {item.digest for item in evidence.items}
+        named = names_of_documents(evidence, self.bundles)
         for name, content in documents.items():
             if digest_of(content) not in named:
-                self._wrong(f"{DOCUMENTS}/{name}", "document", "no evidence names its digest")
+                self._wrong(
+                    f"{DOCUMENTS}/{name}", "document", "no sealed evidence names its digest"
+                )
         return Contents(
             report=report,
             # Receipts are those of the bundles; others would differ when it is made again.
@@ -269,8 +310,22 @@ class _Verifying:
             for each in item.entries:
                 asked.add(each.seq)
                 self._check_entry(item.field, "entry", each.seq, each.hash)
-        for seq in self.bundles.keys() - asked:
+        for seq in self.bundles.keys() - asked - {self.declared}:
             self._wrong(bundle_path(seq), "extra", "no evidence names that entry")
+
+    def _check_declared(self, system: System, evidence: EvidenceSet) -> None:
+        """What is asked for has to follow from what the operator declared."""
+        why = undeclared(system, evidence, self.bundles)
+        if why is not None:
+            self._wrong(REPORT, "system", why)
+
+    def _find_declaration(self, system: System) -> None:
+        try:
+            found = declaration_in(self.bundles, system)
+        except UsageError as error:
+            self._wrong(None, "system", str(error))
+            raise _Stop from error
+        self.declared = None if found is None else found[0]
 
     def _check_entry(self, name: str, rule: str, seq: int, hash_: str) -> None:
         bundle = self.bundles.get(seq)
@@ -295,12 +350,13 @@ class _Verifying:
         except UsageError as error:
             self._wrong(None, "page", str(error))
             raise _Stop from error
-        for path in sorted(made.keys() | self.files.keys() - {MANIFEST}):
+        for path in sorted(made.keys() | self.files.keys() - {MANIFEST, SEAL}):
             if made.get(path) != self.files.get(path):
                 rule = "page" if path.endswith(_PAGES) else "digest"
                 self._wrong(path, rule, self._differs("made again, it comes out different"))
-        if not self.problems and self.version == quorate.__version__:
-            again = manifest(made, report)
+        if not self.problems:
+            # The version is the one thing in it that is not computed again.
+            again = manifest(made, report, self.version or quorate.__version__)
             if again != self.files[MANIFEST]:
                 self._wrong(MANIFEST, "manifest", "made again, it comes out different")
         return report

@@ -19,17 +19,26 @@ from quorate.compliance.dossier.composing import (
     compose,
     digest_of,
     evaluated,
+    made_under,
     manifest,
     policy_text,
     sealing,
 )
+from quorate.compliance.dossier.declared import (
+    declaration_in,
+    names_of_documents,
+    refuse_undeclared,
+)
+from quorate.compliance.dossier.sealed import SEAL, read_seal, seal_manifest
 from quorate.compliance.dossier.verifying import verify_dossier
 from quorate.compliance.evidence import EvidenceSet
 from quorate.compliance.profiles import SHIPPED, load_profile
 from quorate.compliance.report import ComplianceReport
+from quorate.compliance.system import System
+from quorate.core.canonical import parse
 from quorate.core.errors import OperationalError, UsageError, VerificationError
 from quorate.core.text import counted, printable
-from quorate.ledger import Bundle, Policy
+from quorate.ledger import Bundle, Ledger, Policy
 from quorate.ledger.files import read_start, read_text
 
 _SECRET: Final = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----|hmac-sha256:[A-Za-z0-9+/]{20,}=*")
@@ -44,21 +53,27 @@ def write_dossier(
     *,
     profile: str | Path = "core",
     documents: Iterable[str | Path] = (),
+    ledger: Ledger | None = None,
 ) -> Path:
     """Write a dossier into ``folder``, which must be empty or not there.
 
     It is composed in a folder beside it, verified there, and put in place with one rename.
+    With the ``ledger`` it is sealed as a whole before that, and nobody else can make one that
+    leaves evidence out. The policy in it has only those keys that signed what lies in it.
 
     Args:
         folder: to be made.
         report: that is to lie in it; it has to be what ``evidence``, the bundles and ``policy``
             give under ``profile``.
         evidence: all items; receipts are taken from the bundles.
-        bundles: of every entry that an item names as its receipt or among its entries, all
-            against one checkpoint (``Ledger.bundles``). Others are left out.
+        bundles: of every entry that an item names as its receipt or among its entries, and
+            of the one that declares the system (it must be there where evidence was
+            collected), all against one checkpoint (``Ledger.bundles``). Others are left out.
         policy: public keys.
         profile: of the report: the name of one shipped, or the path of one's own.
-        documents: files whose digests the evidence names, to lie in it too.
+        documents: files whose digests sealed evidence names, to lie in it too.
+        ledger: that the evidence is sealed in, open with its key, to seal the digest of the
+            manifest; ``None`` leaves the whole unsealed, and ``verify_dossier`` says so.
 
     Returns:
         The folder.
@@ -66,25 +81,27 @@ def write_dossier(
     Raises:
         OperationalError: a file cannot be read or written, or the extra ``reports`` is missing.
         UsageError: the folder is not empty; something is missing, does not belong together, or
-            may not lie in a dossier. Nothing was written.
+            may not lie in a dossier; or the report's system is not as declared. Nothing was
+            written, and nothing sealed.
         VerificationError: a bundle does not verify under ``policy``.
     """
     target = free_folder(Path(folder))
     text = None if profile in SHIPPED else read_text(
         profile, "profile", evidence_bounds.MAX_PROFILE_BYTES
     )  # fmt: skip
-    needed = _needed(evidence, {each.seq: each for each in bundles})
+    needed = _needed(evidence, {each.seq: each for each in bundles}, report.system)
     for each in needed.values():
         each.verify(policy)
     # As it will be read back: the order of members is not kept everywhere.
     report = ComplianceReport.from_dict(report.to_dict())
+    refuse_undeclared(report.system, evidence, needed)
     contents = Contents(
         report=report,
         evidence=replace(evidence, system=report.system, receipts=sealing(evidence, needed)),
         bundles=needed,
-        policy=policy_text(policy),
+        policy=policy_text(made_under(policy, needed.values())),
         profile=text,
-        documents=_documents(documents, evidence),
+        documents=_documents(documents, names_of_documents(evidence, needed)),
     )
     if evaluated(contents, policy, load_profile(profile)) != report:
         raise UsageError(
@@ -94,7 +111,8 @@ def write_dossier(
     files = compose(contents, policy)
     files[MANIFEST] = manifest(files, report)
     _refuse_secrets(files)
-    _write(target, files, policy)
+    _check_log(ledger, needed)
+    _write(target, files, policy, ledger)
     return target
 
 
@@ -122,8 +140,17 @@ def free_folder(folder: Path) -> Path:
     return folder
 
 
-def _needed(evidence: EvidenceSet, given: dict[int, Bundle]) -> dict[int, Bundle]:
-    """The bundles of all entries that the evidence names, in order."""
+def _check_log(ledger: Ledger | None, bundles: dict[int, Bundle]) -> None:
+    other = next((b.receipt.origin for b in bundles.values()), None)
+    if ledger is not None and other not in (None, ledger.origin):
+        raise UsageError(
+            f"the evidence lies in {printable(str(other))}, and the ledger is {ledger.origin}; "
+            "seal the dossier in its own"
+        )
+
+
+def _needed(evidence: EvidenceSet, given: dict[int, Bundle], system: System) -> dict[int, Bundle]:
+    """The bundles of all entries that the evidence names and of the declaration, in order."""
     asked: dict[int, str] = {}
     origins = {each.receipt.origin for each in given.values()}
     for item in evidence.items:
@@ -143,14 +170,16 @@ def _needed(evidence: EvidenceSet, given: dict[int, Bundle]) -> dict[int, Bundle
             f"with that hash, the first is {first}; give ledger.bundles(…) of the ledger that the "
             "evidence was made from"
         )
+    declared = declaration_in(given, system)
+    if declared is not None:
+        asked[declared[0]] = given[declared[0]].receipt.entry_hash
     needed = {seq: given[seq] for seq in sorted(asked)}
     if len({each.note for each in needed.values()}) > 1:
         raise UsageError("the bundles lead to several checkpoints; take them with one call")
     return needed
 
 
-def _documents(paths: Iterable[str | Path], evidence: EvidenceSet) -> dict[str, bytes]:
-    named = {item.digest for item in evidence.items}
+def _documents(paths: Iterable[str | Path], named: set[str]) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     for path in map(Path, paths):
         try:
@@ -163,8 +192,8 @@ def _documents(paths: Iterable[str | Path], evidence: EvidenceSet) -> dict[str, 
             raise UsageError(f"the document {path} is larger than {bounds.MAX_FILE_BYTES} bytes")
         if digest_of(content) not in named:
             raise UsageError(
-                f"no evidence names the document {path}, {digest_of(content)}; give the version "
-                "that the evidence speaks of, or leave it out"
+                f"no sealed evidence names the document {path}, {digest_of(content)}; give the "
+                "version that the evidence speaks of, seal the evidence, or leave it out"
             )
         name = re.sub(r"[^A-Za-z0-9._-]+", "-", path.name).lstrip(".-")[-bounds.MAX_NAME :]
         if not name or name in found:
@@ -186,22 +215,23 @@ def _refuse_secrets(files: dict[str, bytes]) -> None:
         raise UsageError(f"a dossier has at most {bounds.MAX_TOTAL_BYTES} bytes")
 
 
-def _write(target: Path, files: dict[str, bytes], policy: Policy) -> None:
+def _write(target: Path, files: dict[str, bytes], policy: Policy, ledger: Ledger | None) -> None:
     try:
         building = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.absolute().parent))
     except OSError as error:
         raise OperationalError(f"{target} cannot be written: {error.strerror}") from error
     try:
         for path, content in files.items():
-            place = building / path
-            place.parent.mkdir(exist_ok=True)
-            with place.open("xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
+            _put(building / path, content)
         found = verify_dossier(building, policy)
         if not found.verified:
             raise VerificationError(found.problems[0].describe(), rule="dossier")
+        # Last, so that nothing is sealed that was not written whole and verified.
+        if ledger is not None:
+            told = parse(files[MANIFEST].decode())
+            raw = seal_manifest(ledger, files[MANIFEST], told).to_text()
+            read_seal(raw, policy, files[MANIFEST], told)
+            _put(building / SEAL, raw.encode())
         building.chmod(0o755)
         # Replaces an empty folder, and fails on one that was filled meanwhile.
         building.rename(target)
@@ -209,3 +239,11 @@ def _write(target: Path, files: dict[str, bytes], policy: Policy) -> None:
         raise OperationalError(f"{target} cannot be written: {error.strerror}") from error
     finally:
         shutil.rmtree(building, ignore_errors=True)
+
+
+def _put(place: Path, content: bytes) -> None:
+    place.parent.mkdir(exist_ok=True)
+    with place.open("xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())

@@ -24,7 +24,13 @@ from quorate.compliance.rendering.words import (
     references,
     spans,
 )
-from quorate.compliance.report import CheckResult, ComplianceReport, ItemResult
+from quorate.compliance.report import (
+    SHIPPED_PROFILES,
+    CheckResult,
+    ComplianceReport,
+    ItemResult,
+    quoted,
+)
 from quorate.compliance.rules import NOT_APPLICABLE, SHOWN
 from quorate.compliance.system import UNDECLARED, System
 from quorate.core.text import printable
@@ -190,15 +196,35 @@ def facts(report: ComplianceReport) -> tuple[tuple[str, str], ...]:
         ("Day", report.as_of.isoformat()),
         ("Law", f"{text.title} (this text since {text.since.isoformat()})"),
         ("Acts", "; ".join(text.acts)),
-        ("Profile", f"{_words(report.profile)}, catalogue {report.catalogue_version}"),
+        ("Profile", _profile(report)),
+        ("Catalogue", report.catalogue_version),
+        ("Texts", _texts(report)),
     )
+
+
+def _texts(report: ComplianceReport) -> str:
+    """How much of what is shown a person still has to read."""
+    shown = sum(each.state == SHOWN for each in report.results)
+    if not shown:
+        return "nothing is shown"
+    return (
+        f"{len(report.on_texts)} of the {shown} shown rest on texts that people wrote, and no "
+        "machine judged what they say"
+    )
+
+
+def _profile(report: ComplianceReport) -> str:
+    """Its name, and whether it is one of ours: one's own asks for what it likes."""
+    if report.profile in SHIPPED_PROFILES:
+        return report.profile
+    return f"one's own, named {quoted(report.profile)}, {report.profile_digest}"
 
 
 def named(system: System) -> str:
     """Name and version, or that nobody said which system it is."""
     if system == UNDECLARED:
         return "no system declared"
-    return f"{_words(system.name)} {_words(system.version)}"
+    return f"{quoted(system.name)}, version {quoted(system.version)}"
 
 
 def _article(report: ComplianceReport, name: str, links: Mapping[int, str], place: int) -> Article:

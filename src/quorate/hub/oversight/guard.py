@@ -1,8 +1,9 @@
 """The guard before every dispatch, and over what is under way.
 
 Theory of operation. A guard is asked three times for each task: before anything is done for
-it, again at the last moment before experts are asked, and before a verdict is sealed. So
-what was planned, or queued, when somebody halted is not begun. What experts are working on
+it, again at the last moment before experts are asked, and as a verdict is sealed, in one with
+it. So what was planned, or queued, when somebody halted is not begun, and no verdict stands
+behind a halt in the log. What experts are working on
 by then is watched: as long as anything is under way in an event loop, one task there looks
 at the ledger every :data:`POLL_SECONDS`, and cancels all of it once there is a halt, no
 matter which process sealed it. Between the last look and the first expert's turn there is
@@ -13,12 +14,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any, Final, TypeVar
 
-from quorate.core.errors import QuorateError
+from quorate.core.errors import QuorateError, UsageError
 from quorate.hub.oversight.record import Oversight
-from quorate.ledger import Ledger
+from quorate.hub.oversight.rules import Standing
+from quorate.ledger import Ledger, Receipt
 
 T = TypeVar("T")
 
@@ -52,6 +54,24 @@ class Guard:
         """
         if self.oversight is not None:
             self.oversight.check()
+
+    def seal(self, items: Sequence[tuple[str, Any, str | None, str | None]]) -> list[Receipt]:
+        """Seal verdicts, unless it is halted; see :meth:`~.record.Oversight.seal`.
+
+        Raises:
+            UsageError: there is no ledger to seal in; else as there.
+        """
+        if self.oversight is None:
+            raise UsageError("there is no ledger to seal in")
+        return self.oversight.seal(items)
+
+    def standing(self, decision: int) -> Standing | None:
+        """What people put in place of the decision of that entry; ``None`` where nobody did.
+
+        Raises:
+            VerificationError, StoreError: as :meth:`check`.
+        """
+        return None if self.oversight is None else self.oversight.standing(decision)
 
     async def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Do ``work``, unless it is halted, before or meanwhile.

@@ -1,16 +1,26 @@
 """Oversight of one ledger: what people did so far, and doing it.
 
-Reading is cheap where nothing is new, for it is done before every dispatch: only entries of
-the kind ``oversight`` beyond the last one known are read.
+Nothing is looked up by the columns of the store, which nobody signs: whoever can write the
+file could hide a halt there. The log is followed from its first entry on, each entry held to
+the one before. Reading is cheap where nothing is new, for it is done before every dispatch;
+so one object is kept for a ledger, and not made anew.
 """
 
 from __future__ import annotations
 
 import threading
-from typing import Final
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeVar
 
 from quorate.core.canonical import JSONValue, canonical
-from quorate.core.errors import HeadMovedError, NoQuorum, UsageError, UsageTypeError
+from quorate.core.errors import (
+    HeadMovedError,
+    NoQuorum,
+    StoreError,
+    UsageError,
+    UsageTypeError,
+)
 from quorate.hub.oversight.rules import (
     KIND,
     Halt,
@@ -20,11 +30,15 @@ from quorate.hub.oversight.rules import (
     Standing,
     State,
     check_decision,
+    folded,
     read_event,
     who,
     why,
 )
 from quorate.ledger import Ledger, Receipt
+from quorate.ledger.entries import Entry
+
+T = TypeVar("T")
 
 _ATTEMPTS: Final = 64
 _NOTHING: Final = object()
@@ -81,7 +95,9 @@ class Oversight:
         self.ledger = ledger
         self._lock = threading.RLock()
         self._state = State()
-        self._next = 0
+        self._follower = ledger.follow(_is_ours)
+        self._untaken: deque[Receipt] = deque()
+        self._tip: tuple[int, bytes] | None = None
 
     # -- looking
 
@@ -90,7 +106,7 @@ class Oversight:
         """The halt in force now, or ``None``.
 
         Raises:
-            VerificationError: an entry of this kind is damaged.
+            VerificationError: the log does not hang together, so a halt may hide in it.
             StoreError: the ledger cannot be read.
         """
         with self._lock:
@@ -118,10 +134,29 @@ class Oversight:
             self._read()
             return self._state.standing(decision)
 
-    def _read(self) -> None:
-        for receipt in self.ledger.find(kind=KIND, start=self._next):
-            self._take(receipt)
-            self._next = receipt.seq + 1
+    def halted_before(self, seq: int) -> Halt | None:
+        """The last halt in force when entry ``seq`` was sealed, that entry aside, or ``None``.
+
+        Raises:
+            VerificationError, StoreError: as :attr:`halted`.
+        """
+        with self._lock:
+            self._read()
+            return self._state.halted_before(seq)
+
+    def _read(self) -> int:
+        """Read on to the end; how many entries the log had then."""
+        tip = self.ledger.store.tip()
+        # By the chain the last entry speaks for all before it, and those were read.
+        if tip is None or tip != self._tip:
+            self._untaken.extend(self._follower.read())
+            # Grown meanwhile, it is read on next time.
+            self._tip = tip if tip is not None and tip[0] + 1 == self._follower.size else None
+        # One that could not be taken in stays: nothing is known until it is.
+        while self._untaken:
+            self._take(self._untaken[0])
+            self._untaken.popleft()
+        return self._follower.size
 
     def _take(self, receipt: Receipt) -> None:
         # Whoever has the key can seal anything, and what is sealed stays.
@@ -143,8 +178,50 @@ class Oversight:
 
     # -- doing
 
+    def seal(self, items: Sequence[tuple[str, Any, str | None, str | None]]) -> list[Receipt]:
+        """Seal verdicts, unless it is halted: looked at and written as one.
+
+        No halt that another process seals can come between, so no verdict that is given out
+        stands behind one in the log.
+
+        Args:
+            items: as :meth:`quorate.ledger.Ledger.append_all` takes them.
+
+        Raises:
+            HaltedError: it is halted; nothing was sealed.
+            VerificationError: as :attr:`halted`; nothing was sealed.
+            UsageError, StoreError: as the ledger's own; nothing was sealed.
+        """
+
+        def append(size: int) -> list[Receipt]:
+            return self.ledger.append_all(items, expect=size, unless=_is_ours)
+
+        return self._as_one(self._check_running, append)
+
+    def _check_running(self) -> None:
+        if self._state.halted is not None:
+            raise HaltedError(self._state.halted)
+
+    def _as_one(self, check: Callable[[], None], append: Callable[[int], T]) -> T:
+        """Append what ``check`` lets pass, if nobody did anything between the two."""
+        for _ in range(_ATTEMPTS):
+            with self._lock:
+                size = self._read()
+                check()
+            try:
+                return append(size)
+            except HeadMovedError:
+                # A halt, a resume or an override came between: it is read first.
+                continue
+        raise StoreError(
+            f"people halted, resumed or overrode {_ATTEMPTS} times in a row meanwhile, so "
+            "nothing was sealed; try again"
+        )
+
     def halt(self, by: str, reason: str) -> Receipt:
         """Halt: from the moment this returns, nothing is dispatched. It always gets through.
+
+        Nothing is read for it, so that a log that is damaged can be halted too.
 
         Args:
             by: who halts.
@@ -173,26 +250,19 @@ class Oversight:
         if found is None:
             raise UsageError("nothing is halted, so there is nothing to resume")
         event = Resume(by, reason, found.seq if halt is None else halt)
-        for _ in range(_ATTEMPTS):
-            size = len(self.ledger)
-            with self._lock:
-                self._read()
-                self._state.check(event)
-            try:
-                return self.ledger.append(KIND, event.to_dict(), expect=size)
-            except HeadMovedError:
-                continue
-        raise UsageError(
-            f"others wrote to the ledger {_ATTEMPTS} times in a row meanwhile, so nothing was "
-            "resumed; try again"
-        )
+
+        def append(size: int) -> Receipt:
+            return self.ledger.append(KIND, event.to_dict(), expect=size, unless=_is_ours)
+
+        return self._as_one(lambda: self._state.check(event), append)
 
     def override(
         self, decision: int, by: str, reason: str, answer: JSONValue | object = _NOTHING
     ) -> Receipt:
         """Put a person's answer in place of a decision, or disregard it.
 
-        The same once more changes nothing, and gives the receipt that is there.
+        The same once more changes nothing, and gives the receipt that is there. A person is
+        known by the name alone: capitals and blanks make no other, and nobody checks it.
 
         Args:
             decision: number of its entry.
@@ -220,4 +290,9 @@ class Oversight:
         if earlier is not None:
             return self.ledger.get(earlier.seq)
         # Two processes that speak for one person at once: the key lets one of them through.
-        return self.ledger.append(KIND, event.to_dict(), key=f"override:{found.seq}:{by}")
+        key = f"override:{found.seq}:{folded(by)}"
+        return self.ledger.append(KIND, event.to_dict(), key=key)
+
+
+def _is_ours(entry: Entry) -> bool:
+    return entry.kind == KIND

@@ -14,11 +14,13 @@ the ``event``, who it is ``by`` and the ``reason``:
 
 One person overrides one decision once. Where several do, and agree, that stands; where
 they do not, the decision is contested, and nothing is to be acted upon: the order in which
-they spoke decides nothing.
+they spoke decides nothing. Who somebody is nobody checks: whoever holds the ledger's key can
+give any name, and so undo another's override, or lift another's halt.
 """
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -35,6 +37,9 @@ RULE: Final = "oversight/1"
 HALT: Final = "halt"
 RESUME: Final = "resume"
 OVERRIDE: Final = "override"
+
+NOBODY: Final = "nobody"
+"""By whom it is halted where an entry is no sound oversight."""
 
 MOST_REASON: Final = 4096
 """Longest reason, in characters."""
@@ -164,6 +169,18 @@ class Standing:
     answered: bool
     answer: JSONValue
 
+    @classmethod
+    def of(cls, overrides: tuple[Override, ...]) -> Standing:
+        """What one or more overrides of a decision come to."""
+        contested = len({one.said for one in overrides}) > 1
+        answered = overrides[0].answered and not contested
+        return cls(overrides, contested, answered, overrides[0].answer if answered else None)
+
+    @property
+    def earlier(self) -> tuple[Standing, ...]:
+        """What stood after each of the overrides but the last."""
+        return tuple(Standing.of(self.overrides[:n]) for n in range(1, len(self.overrides)))
+
     def describe(self) -> str:
         """Say it in a sentence or two."""
         who = ", ".join(f"{one.by} (entry {one.seq})" for one in self.overrides)
@@ -194,11 +211,13 @@ class State:
     Attributes:
         halted: the last halt that was not lifted; ``None`` where work goes on.
         halts: entries of all halts, and of each the entry that lifted it or ``None``.
+        told: what was said in each halt and each resume, by its entry.
         overrides: overrides by the entry of the decision, in order of the log.
     """
 
     halted: Halt | None = None
     halts: dict[int, int | None] = field(default_factory=dict)
+    told: dict[int, Halt | Resume] = field(default_factory=dict)
     overrides: dict[int, tuple[Override, ...]] = field(default_factory=dict)
 
     def check(self, event: Event) -> None:
@@ -229,6 +248,7 @@ class State:
             self._halt(seq, Halt(event.by, event.reason, seq, time))
         elif isinstance(event, Resume):
             self.halted = None
+            self.told[seq] = event
             for halt, lifted in self.halts.items():
                 self.halts[halt] = seq if lifted is None else lifted
         else:
@@ -240,24 +260,29 @@ class State:
 
     def unsound(self, seq: int, why: str, time: str = "") -> None:
         """Take in an entry that is none of these: nobody knows what was meant, so it halts."""
-        self._halt(seq, Halt("nobody", f"entry {seq} is no sound oversight: {why}", seq, time))
+        self._halt(seq, Halt(NOBODY, f"entry {seq} is no sound oversight: {why}", seq, time))
 
     def _halt(self, seq: int, halt: Halt) -> None:
         self.halts[seq] = None
-        self.halted = halt
+        self.told[seq] = self.halted = halt
+
+    def halted_before(self, seq: int) -> Halt | None:
+        """The last halt in force when entry ``seq`` was sealed, that entry aside, or ``None``."""
+        for halt, lifted in reversed(self.halts.items()):
+            told = self.told[halt]
+            if halt < seq and (lifted is None or lifted >= seq) and isinstance(told, Halt):
+                return told
+        return None
 
     def by(self, decision: int, who: str) -> Override | None:
         """That person's override of that decision, or ``None``."""
-        return next((one for one in self.overrides.get(decision, ()) if one.by == who), None)
+        given, name = self.overrides.get(decision, ()), folded(who)
+        return next((one for one in given if folded(one.by) == name), None)
 
     def standing(self, decision: int) -> Standing | None:
         """What stands in place of that decision; ``None`` where nobody overrode it."""
         given = self.overrides.get(decision)
-        if not given:
-            return None
-        contested = len({one.said for one in given}) > 1
-        answered = given[0].answered and not contested
-        return Standing(given, contested, answered, given[0].answer if answered else None)
+        return Standing.of(given) if given else None
 
     def _check_resume(self, event: Resume) -> None:
         if self.halted is None:
@@ -306,15 +331,28 @@ def check_decision(kind: str, seq: int) -> None:
 
 
 def who(value: object) -> str:
-    """Check a person's name: it is on one line, and says something.
+    """Check a person's name: it is on one line, and has a letter or a digit in it.
 
     Raises:
-        UsageError: it does not.
+        UsageError: it is none, or that by which an entry that nobody can read halts.
     """
     name = text(value, "the name")
-    if not name.strip() or not name.isprintable() or name != name.strip():
+    if not name.isprintable() or name != name.strip() or not any(map(str.isalnum, name)):
         raise UsageError(f"the name is {shown(name)}; give a person's name, on one line")
+    if folded(name) == NOBODY:
+        raise UsageError(f"the name is {shown(name)}; say who it is")
     return name
+
+
+def folded(name: str) -> str:
+    """A name as it is compared: compatibility forms, capitals and blanks make no other person.
+
+    Letters of other scripts that look alike do: this keeps slips apart from people, and does
+    not find out who somebody is.
+    """
+    plain = unicodedata.normalize("NFKC", name).casefold()
+    seen = "".join(one for one in plain if unicodedata.category(one) != "Cf")
+    return " ".join(unicodedata.normalize("NFKC", seen).split())
 
 
 def why(value: object) -> str:

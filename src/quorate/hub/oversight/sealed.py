@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 
 from quorate.core.errors import UsageError, VerificationError
 from quorate.hub.oversight.rules import KIND, Override, State, check_decision, read_event
+from quorate.ledger.receipts import timestamp
 from quorate.ledger.replay import NotedEntry, ReplayContext
 
 # What the entries of one log came to, for as long as its context is alive.
@@ -42,7 +43,8 @@ def replay(kind: str, body: Any, context: ReplayContext | None = None) -> None:
         if isinstance(event, Override):
             found = named_entry(context, event.decision.seq, event.decision.hash)
             check_decision(found.kind, event.decision.seq)
-        state_of(context).take(context.seq, event)
+        at = "" if context.current is None else timestamp(context.current.time)
+        state_of(context).take(context.seq, event, at)
     except UsageError as error:
         raise VerificationError(f"the oversight is not sound: {error}", rule="replay") from error
 
