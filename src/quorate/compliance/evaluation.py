@@ -296,11 +296,7 @@ class _Asking:
 
     def misfit(self, item: Evidence, data: schemas.Data) -> str | None:
         """Why data that fit their schema are no evidence for all that."""
-        if data.DIGEST and item.digest is None:
-            return "it names no digest of its document; give sha256: and 64 hex digits"
-        if reason := data.kept(microseconds(item.time)):
-            return reason
-        if reason := data.of_other(item.scope.system, item.scope.version):
+        if reason := unfit(item, data):
             return reason
         return disagreement(data, self.counting) if depends(item, data) else None
 
@@ -358,6 +354,15 @@ class _Asking:
         if due is not None and due <= now:
             return f"its next review fell due on {day_of(due)}"
         return None
+
+
+def unfit(item: Evidence, data: schemas.Data) -> str | None:
+    """Why data that fit their schema do not fit their item; ``None`` where they do."""
+    if data.DIGEST and item.digest is None:
+        return "it names no digest of its document; give sha256: and 64 hex digits"
+    if reason := data.kept(microseconds(item.time)):
+        return reason
+    return data.of_other(item.scope.system, item.scope.version)
 
 
 _MOST_NAMED: Final = 4

@@ -41,6 +41,8 @@ DISCLAIMER: Final = (
 SHIPPED_PROFILES: Final = ("core", "full", "experts")
 """Names that only the profiles shipped bear."""
 
+_MOST_TOLD: Final = 10
+
 Severity = Literal["blocker", "major", "minor"]
 State = Literal[
     "failed", "invalid", "unsigned", "out_of_scope", "stale", "missing", "shown", "not_applicable"
@@ -282,11 +284,11 @@ class ComplianceReport(_Frozen):
         if told_:
             words.append(f"The others: {', '.join(told_)}.")
         if self.blocking:
-            words.append(f"Blocking: {', '.join(self.blocking)}.")
+            words.append(f"Blocking: {_some(self.blocking)}.")
         if self.to_judge:
             words.append(f"A person has to judge {counted(len(self.to_judge), 'check')}.")
         if self.undeclared:
-            words.append(f"Not declared, so taken to hold: {', '.join(self.undeclared)}.")
+            words.append(f"Not declared, so taken to hold: {_some(self.undeclared)}.")
         words += [f"Law: {self.law_text.title}.", self.disclaimer]
         return printable(" ".join(words))
 
@@ -294,6 +296,12 @@ class ComplianceReport(_Frozen):
 def quoted(name: str) -> str:
     """A name between quotes, with none of its own."""
     return '"' + printable(name).replace('"', "'") + '"'
+
+
+def _some(ids: tuple[str, ...]) -> str:
+    """The first few; all of them are members of the report."""
+    told, more = ", ".join(ids[:_MOST_TOLD]), len(ids) - _MOST_TOLD
+    return told if more <= 0 else f"{told} and {more} more"
 
 
 def summary(results: tuple[CheckResult, ...]) -> dict[str, Any]:

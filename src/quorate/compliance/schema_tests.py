@@ -358,7 +358,7 @@ class Cell(Part):
     @model_validator(mode="after")
     def _one(self) -> Self:
         if (self.test is None) == (self.not_applicable is None):
-            raise ValueError("give a test, or the reason why none applies, one of the two")
+            raise ValueError("give test, or not_applicable and why none applies, one of the two")
         return self
 
 

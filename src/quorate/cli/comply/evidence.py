@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +15,7 @@ from quorate.cli.comply.options import (
     SYSTEM,
     UNVERIFIED,
     Checkpoint,
+    ProfileName,
     Seal,
     Signer,
     Silence,
@@ -28,7 +31,7 @@ from quorate.core.errors import UsageError
 from quorate.core.text import counted, printable
 
 if TYPE_CHECKING:
-    from quorate.compliance import Evidence, EvidenceSet
+    from quorate.compliance import Evidence, EvidenceSet, Profile
     from quorate.compliance.collect import Survey
     from quorate.ledger import Ledger
 
@@ -103,23 +106,25 @@ def seal(
             show_default=False,
         ),
     ] = None,
+    profile: ProfileName = "core",
     signer: Signer = None,
     output: Out = None,
     as_json: AsJson = False,
 ) -> None:
     """Seal evidence in a ledger, all of it or none, and write it again with its receipts.
 
-    Items that name a receipt already are left as they are. What is no valid item is told, and
-    nothing is sealed; nor is what has a collector's source, for only 'collect --seal' seals that.
+    Items that name a receipt already are left as they are. What could show nothing is told, and
+    nothing is sealed: a field that nothing asks for, data of another form, another system, a
+    time to come. Nor is what has a collector's source, for only 'collect --seal' seals that.
     """
     from quorate.cli.comply.declared import system_of
-    from quorate.compliance import EvidenceSet
+    from quorate.compliance import EvidenceSet, load_profile
     from quorate.compliance.collect import seal_evidence
 
     output = evidence.with_name(f"{evidence.stem}.sealed.json") if output is None else output
     refuse_there(output)
-    given = EvidenceSet.read(evidence)
-    given = _filled_in(replace(given, system=system_of(given, system, SYSTEM)))
+    asked, given = load_profile(profile), EvidenceSet.read(evidence)
+    given = _filled_in(replace(given, system=system_of(given, system, SYSTEM)), asked)
     new = [item for item in given.items if item.receipt is None]
     if not new:
         raise UsageError(
@@ -176,22 +181,40 @@ def _with_receipts(made: EvidenceSet, log: Ledger) -> EvidenceSet:
     return replace(made, receipts=(*kept, *(log.get(seq) for seq in sorted(own))))
 
 
-def _filled_in(given: EvidenceSet) -> EvidenceSet:
+def _filled_in(given: EvidenceSet, profile: Profile) -> EvidenceSet:
     """Without the items that nobody filled in yet.
 
     Raises:
-        UsageError: another that is no valid item.
+        UsageError: another that is no valid item, or that could show nothing.
     """
     from quorate.cli.comply.skeleton import UNFILLED
 
-    wrong = [each for each in given.invalid if UNFILLED not in each.reason]
+    wrong = [(each.field, each.reason) for each in given.invalid if UNFILLED not in each.reason]
+    wrong += _objections(given, profile)
     if wrong:
-        told = "\n".join(f"{each.field}: {each.reason}" for each in wrong)
-        raise UsageError(f"{counted(len(wrong), 'item')} cannot be sealed; nothing was:\n{told}")
+        told = "\n".join(printable(f"{field}: {reason}") for field, reason in wrong)
+        raise UsageError(
+            f"{counted(len(wrong), 'item')} cannot be sealed; nothing was:\n{told}\n"
+            "what an item looks like: quorate comply catalogue FIELD"
+        )
     if given.invalid:
         fields = ", ".join(each.field for each in given.invalid)
         note(f"not filled in yet, and left out: {fields}")
     return replace(given, invalid=())
+
+
+def _objections(given: EvidenceSet, profile: Profile) -> Iterable[tuple[str, str]]:
+    """What would show nothing, of the items to be sealed."""
+    from quorate.compliance.offered import objection
+    from quorate.compliance.sealed import COLLECTED
+
+    now = time.time_ns() // 1000
+    for item in given.items:
+        # What looks collected is refused for that, or comes from the collector.
+        if item.receipt is None and not item.source.startswith(COLLECTED):
+            why = objection(item, system=given.system, now=now, profile=profile)
+            if why is not None:
+                yield item.field, why
 
 
 def _say_items(items: list[Evidence]) -> None:
