@@ -52,7 +52,7 @@ explore: $(DEV) ## run the tests with random examples, other ones each time
 test-adapters: $(ADAPTERS) ## test what speaks OpenAI's API, A2A, MCP and webhooks, with real peers
 	@$(BIN)/python -c 'from importlib.metadata import version as v; \
 		print("with", *(f"{name} {v(name)}" for name in "$(CLIENTS)".split()), sep="  ")'
-	@QUORATE_ALL_ADAPTERS=1 $(BIN)/python -m pytest tests/adapters tests/cards tests/mcp \
+	@QUORATE_ALL_ADAPTERS=1 $(BIN)/python -m pytest tests/adapters tests/cards tests/mcp_server \
 		tests/council/test_executor_webhooks.py tests/council/test_executor_mcp.py \
 		tests/council/test_executor_declarations.py tests/council/test_executors.py \
 		tests/council/test_notify.py tests/cli/test_cli_council_peers.py \
@@ -60,7 +60,7 @@ test-adapters: $(ADAPTERS) ## test what speaks OpenAI's API, A2A, MCP and webhoo
 		tests/hub/test_panel_tables.py
 
 test-mcp-conformance: $(ADAPTERS) ## the official conformance suite against the MCP server, where node is to be had
-	@$(BIN)/python tests/mcp/conformance.py
+	@$(BIN)/python tests/mcp_server/conformance.py
 
 # The same tests as in `make test`, where what needs PyTorch, Transformers or numba is skipped.
 test-moe: $(MOE) ## test fusion, routing and the gate with PyTorch, Transformers and numba

@@ -71,17 +71,19 @@ def test_the_last_of_a_field_and_source_stands_for_the_earlier(told, comply):
     assert "EUAIACT-ART9-002" in members["report"]["failed"]
 
 
+def scope_system(scope):
+    return {"name": scope["system"], "version": scope["version"]}
+
+
 def test_another_version_is_told_only_where_this_one_has_nothing(told, comply):
     old = {"system": "triage", "version": "2.0.0"}
     other = {"system": "x", "version": "1"}
-    save(
-        "old.json",
-        written("riskAssessment", scope=old),
-        written("dataQuality", scope=old),
-        written("dataQuality"),
-        written("biasExamination", scope=other),
-    )
-    assert comply("seal", "old.json", "quorate.toml")[0] == 0
+    save("own.json", written("dataQuality"))
+    for scope, fields in ((old, ("riskAssessment", "dataQuality")), (other, ("biasExamination",))):
+        name = f"{scope['system']}.json"
+        save(name, *(written(each, scope=scope) for each in fields), system=scope_system(scope))
+        assert comply("seal", name, "quorate.toml")[0] == 0
+    assert comply("seal", "own.json", "quorate.toml")[0] == 0
     _, members = told("report", *POLICY)
     report = ComplianceReport.from_dict(members["report"])
     assert report.result("EUAIACT-ART9-002").state == "out_of_scope"

@@ -3,8 +3,8 @@
 import re
 
 import pytest
-from evidence_tools import SYSTEM, TODAY, core_items, evidence
-from report_tools import NASTY, reported, several_states
+from evidence_tools import SYSTEM, TODAY, core_items, evidence, item
+from report_tools import NASTY, made, reported, several_states
 from rich.cells import cell_len
 
 from quorate.compliance import DISCLAIMER, EvidenceSet, System, evaluate
@@ -86,19 +86,19 @@ def test_receipts_days_and_the_rest_are_told(report):
     text = flat(render_terminal(report))
     assert "sealed in entry 5; made from 0-2" in text
     assert "evidence in entries 12, 15" in text
-    assert "applies: Annex III from 2027-12-02 (not yet in force)" in text
+    assert "applies: Annex III from 2027-12-02 (not yet applicable)" in text
     assert "Annex I from" not in text
     for each in (*report.to_judge, *report.undeclared):
         assert each in text
     before = evaluate(EvidenceSet(SYSTEM), "core", "2028-01-01")
-    assert "Annex III from 2027-12-02 (in force)" in flat(render_terminal(before))
+    assert "Annex III from 2027-12-02 (applicable)" in flat(render_terminal(before))
 
 
 def test_days_of_both_categories_are_told_where_none_is_declared():
     report = evaluate({}, "core", TODAY, system=System(name="triage", version="2.1.0"))
     text = flat(render_terminal(report))
     assert "category not declared" in text
-    assert "Annex III from 2027-12-02 (not yet in force); Annex I from 2028-08-02" in text
+    assert "Annex III from 2027-12-02 (not yet applicable); Annex I from 2028-08-02" in text
     assert "no system declared" in render_terminal(evaluate({}, "core", TODAY))
 
 
@@ -241,3 +241,33 @@ def test_lists_in_short():
     assert [article(name) for name in ("9", "4a", "Annex IV", "security")] == [
         "Article 9", "Article 4a", "Annex IV", "security",
     ]  # fmt: skip
+
+
+def test_conditions_declared_false_stand_in_every_form():
+    conditions = {"trains_models": False, "product_law": False}
+    members = {"name": "triage", "version": "2.1.0", "conditions": conditions}
+    report = evaluate({}, "core", TODAY, system=System.read(members))
+    for text in (flat(render_terminal(report)), render_markdown(report)):
+        assert "declared not to hold: " in text
+        told = text.partition("declared not to hold: ")[2]
+        assert "product" in told.partition("Day")[0]
+        assert "trains" in told.partition("Day")[0]
+    assert report.to_dict()["system"]["conditions"] == conditions
+    bare = evaluate({}, "core", TODAY, system=System(name="triage", version="2.1.0"))
+    assert "no condition is declared not to hold" in flat(render_terminal(bare))
+
+
+@pytest.mark.parametrize("profile", ["core", "full"])
+def test_a_drill_by_a_script_says_so_where_it_is_shown(profile):
+    def texts(source):
+        drills = [
+            item(f"art_14.par_4.{part}", source=f"quorate.collect.{source}_{kind}_drill")
+            for part, kind in (("d", "override"), ("e", "halt"))
+        ]
+        report = reported(made(drills)[0], profile)
+        assert any("14" in each.article and each.state == "shown" for each in report.results)
+        return flat(render_terminal(report)), render_markdown(report)
+
+    for scripted, own in zip(texts("scripted"), texts("own"), strict=True):
+        assert "scripted experts" in scripted
+        assert "scripted experts" not in own

@@ -61,6 +61,7 @@ _BEFORE: Final = 3
 _UNDER_WAY: Final = 2
 _AFTER: Final = 3
 _WAIT_SECONDS: Final = 60.0
+_SETTLED_SECONDS: Final = 0.5
 _STEP_SECONDS: Final = 0.01
 _HANGS: Final = "hang"
 _AGREED: Final = "as agreed"
@@ -327,12 +328,18 @@ class _Drilling:
         """Begin tasks, and return once experts are at them."""
         scripted_work = self.work.kind == SCRIPTED
         task = {"drill": _HANGS} if scripted_work else self.work.task
-        calls = self.work.calls
+        calls = seen = self.work.calls
         begun = [asyncio.ensure_future(self._decided(task)) for _ in range(_UNDER_WAY)]
-        wanted = _UNDER_WAY * len(self.work.experts) if scripted_work else 1
-        deadline = asyncio.get_running_loop().time() + _WAIT_SECONDS
-        while self.work.calls - calls < wanted and not all(one.done() for one in begun):
-            if asyncio.get_running_loop().time() > deadline:
+        wanted = calls + _UNDER_WAY * len(self.work.experts)
+        clock = asyncio.get_running_loop().time
+        deadline = still = clock() + _WAIT_SECONDS
+        while self.work.calls < wanted and not all(one.done() for one in begun):
+            if self.work.calls > seen:
+                # A panel's experts may wait for each other; who has been sent to is at it by then.
+                seen, still = self.work.calls, clock() + _SETTLED_SECONDS
+            if not scripted_work and clock() > still:
+                break
+            if clock() > deadline:
                 for one in begun:
                     one.cancel()
                 raise OperationalError(

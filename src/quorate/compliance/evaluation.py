@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from quorate.compliance import law, schemas
+from quorate.compliance.advice import advice
 from quorate.compliance.catalogue import (
     BOTH,
     DEPLOYER,
@@ -23,7 +24,12 @@ from quorate.compliance.catalogue import (
     load_catalogue,
 )
 from quorate.compliance.crosschecks import COMPARED, Read, depends, disagreement
-from quorate.compliance.evidence import Evidence, EvidenceSet, InvalidItem, read_receipt
+from quorate.compliance.evidence import (
+    Evidence,
+    EvidenceSet,
+    InvalidItem,
+    read_receipt,
+)
 from quorate.compliance.profiles import Check, Profile, load_profile
 from quorate.compliance.report import (
     CheckResult,
@@ -38,6 +44,7 @@ from quorate.compliance.rules import (
     NOT_APPLICABLE,
     SHOWN,
     STALE,
+    UNSIGNED,
     WEIGHTS,
     ItemFacts,
     check_verdict,
@@ -235,7 +242,7 @@ class _Asking:
                 "applies_from": days,
                 "in_force": {category: first <= self.day for category, first in days.items()},
                 "reasons": reasons,
-                "advice": advice(check, state),
+                "advice": advice(check, state, items),
                 "items": items,
             }
         )
@@ -367,28 +374,6 @@ def unfit(item: Evidence, data: schemas.Data) -> str | None:
 
 _MOST_NAMED: Final = 4
 
-_ADVICE: Final = {
-    "missing": "Bring an item for {field}: {form}.",
-    "unsigned": "Seal the items for {field} in a ledger (quorate comply seal), give their "
-    "receipts, and name the keys that may sign them.",
-    "stale": "Establish {field} again, and seal the new item.",
-    "out_of_scope": "Bring an item for {field} of this system and version: {form}.",
-    "invalid": "Mend the items for {field}: {form}.",
-    "failed": "Mend what failed, establish {field} again, and seal the new item in place of "
-    "the failed one.",
-}
-
-
-def advice(check: Check, state: str) -> str:
-    """What to do next about a check in that state; empty where there is nothing."""
-    if state in (SHOWN, NOT_APPLICABLE):
-        return ""
-    needs = f" with {', '.join(check.needs)}" if check.needs else ""
-    digest = ", and the document's digest" if schemas.schema(check.schema).DIGEST else ""
-    form = f"data of the schema {check.schema}{needs}{digest}"
-    usual = _ADVICE[state].format(field=check.field, form=form)
-    return f"{check.advice} {usual}" if check.advice else usual
-
 
 def _retired(items: Iterable[Evidence], results: list[ItemResult]) -> Iterator[ItemResult]:
     """The results, each failure that its own source took back later made a stale one."""
@@ -423,7 +408,13 @@ def _reasons(
     found: Mapping[str, tuple[ItemResult, ...]],
 ) -> tuple[str, ...]:
     """Why a check is not shown: each item that does not show it, or that there is none."""
-    reasons = [f"{item.field}: {item.reason}" for item in items if item.state != SHOWN]
+    shown_ = {item.field for item in items if item.state == SHOWN}
+    reasons = [
+        f"{item.field}: {item.reason}"
+        for item in items
+        # What is sealed already and was collected anew lacks nothing.
+        if item.state != SHOWN and not (item.state == UNSIGNED and item.field in shown_)
+    ]
     if any(item.field == check.field for item in items):
         return tuple(reasons)
     machine = [each.id for each in others if each.machine]

@@ -50,6 +50,10 @@ from quorate.ledger.files import read_text
 FORMAT: Final = "quorate/evidence/1"
 KIND: Final = "evidence"
 """Kind of the ledger entries that seal items."""
+COLLECTED: Final = "quorate.collect."
+"""What the source of evidence begins with that was collected from the log it is sealed in."""
+UNVERIFIED: Final = "the ledger does not verify"
+"""What the reason begins with of all that is collected from a ledger that does not."""
 
 VALID_ITEM: Final = (
     'a valid item is {"status": "passed" or "failed", "source": who established it, '

@@ -16,16 +16,15 @@ from pydantic import ValidationError
 from quorate.compliance.committing import MEASUREMENT, THRESHOLD, Measurement, Threshold
 from quorate.compliance.drill_record import KIND as DRILL
 from quorate.compliance.drill_record import VERDICTS, Drill, HaltEntries, check_silence
+from quorate.compliance.evidence import COLLECTED, Evidence
 from quorate.compliance.evidence import KIND as EVIDENCE
-from quorate.compliance.evidence import Evidence
 from quorate.compliance.wording import told
 from quorate.core.errors import UsageError, VerificationError
 from quorate.hub.oversight.rules import Reference
 from quorate.hub.oversight.sealed import named_entry, state_of
 from quorate.ledger.replay import ReplayContext
 
-COLLECTED: Final = "quorate.collect."
-"""What the source of evidence begins with that was collected from the log it is sealed in."""
+__all__ = ["COLLECTED", "replay"]
 
 # The thresholds of one log, for as long as its context is alive.
 _FIXED: Final[WeakKeyDictionary[ReplayContext, dict[int, Threshold]]] = WeakKeyDictionary()

@@ -43,7 +43,7 @@ class Seals:
         """Why nothing seals ``item``; ``None`` where its receipt does."""
         reference = item.receipt
         if reference is None:
-            return "it names no receipt: it is not sealed in any ledger"
+            return "it is not sealed in any ledger"
         if self._policy is None:
             return "no policy names the keys that may seal evidence; name them"
         name = f"entry {reference.seq} of {reference.origin}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterable
 from dataclasses import replace
@@ -27,7 +28,7 @@ from quorate.cli.comply.options import (
 )
 from quorate.cli.shown import AsJson, note, print_json, say, write_new
 from quorate.cli.where import Keys, PolicyFile
-from quorate.core.errors import UsageError
+from quorate.core.errors import OperationalError, UsageError
 from quorate.core.text import counted, printable
 
 if TYPE_CHECKING:
@@ -59,7 +60,8 @@ def collect(
     Exits 4 if the ledger does not verify: every item then says that it failed, and why.
     """
     from quorate.cli.comply.declared import read_system
-    from quorate.cli.comply.gathering import surveyed
+    from quorate.cli.comply.gathering import standing_for, surveyed, unsealed
+    from quorate.cli.comply.standing import sealed_before
     from quorate.compliance import EvidenceSet
     from quorate.compliance.collect import seal_evidence
 
@@ -68,8 +70,14 @@ def collect(
     with opened(target, signer, writing=seal) as log:
         found = surveyed(log, policy=trust, system=declared, silence=silence, checkpoint=pinned)
         items = list(found.items)
-        if seal and found.broken is None and items:
-            items = seal_evidence(log, items, collected=found)
+        if found.broken is None:
+            before = sealed_before(log, declared, survey=found)
+            new = unsealed(items, before, time.time_ns() // 1000)
+            if seal and new:
+                seal_evidence(log, new, collected=found)
+                before = sealed_before(log, declared, survey=found)
+                new = []
+            items = standing_for(items, new, before)
         made = _with_receipts(EvidenceSet(declared, tuple(items)), log)
     if output is not None:
         write_new(output, text_of(made))
@@ -86,8 +94,8 @@ def collect(
         say_lacking(found)
         if found.broken is not None:
             note(found.broken)
-        elif items and not seal:
-            note("nothing is sealed yet; add --seal")
+        elif lacking_seal := [item for item in items if item.receipt is None]:
+            note(f"{counted(len(lacking_seal), 'item')} not sealed; add --seal")
         if output is not None:
             say(f"saved {output}")
     if found.broken is not None:
@@ -165,9 +173,15 @@ def text_of(made: EvidenceSet) -> str:
 
 
 def refuse_there(path: Path | None) -> None:
-    """Refuse to replace a file, before the work rather than after it."""
-    if path is not None and (path.exists() or path.is_symlink()):
+    """Refuse a file that is there or cannot be written, before the work rather than after it."""
+    if path is None:
+        return
+    if path.exists() or path.is_symlink():
         raise UsageError(f"{path} is there already; name another file, nothing is replaced")
+    if not path.absolute().parent.is_dir():
+        raise OperationalError(f"{path} cannot be written: there is no folder {path.parent}")
+    if not os.access(path.absolute().parent, os.W_OK | os.X_OK):
+        raise OperationalError(f"{path} cannot be written: the folder {path.parent} is closed")
 
 
 def _with_receipts(made: EvidenceSet, log: Ledger) -> EvidenceSet:

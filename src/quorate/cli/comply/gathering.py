@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Final
 
 from quorate.cli.comply.options import today
 from quorate.cli.comply.standing import Standing, sealed_before
@@ -13,9 +14,14 @@ from quorate.cli.shown import progress
 from quorate.compliance import Evidence, EvidenceSet, System
 from quorate.compliance.collect import Survey, seal_evidence, survey
 from quorate.compliance.declaring import Declaration
-from quorate.compliance.times import end_of
+from quorate.compliance.evidence import KIND, UNVERIFIED
+from quorate.compliance.times import end_of, microseconds
+from quorate.core.canonical import canonical
 from quorate.core.errors import UsageError, VerificationError
 from quorate.ledger import Ledger, Policy, Receipt
+
+_GROWING: Final = frozenset({"range", "entries", "silence_seconds"})
+"""Members that any entry may change, whatever its kind; a silence too long fails the item."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +34,7 @@ class Gathered:
         broken: why the ledger does not verify; ``None`` where it does.
         declared: the entry that declares the system; ``None`` where none does.
         sealed: how many items of the survey were sealed just now.
+        fresh: how many are not sealed, nor the same as one that is.
         notices: what a reader has to know first.
     """
 
@@ -36,6 +43,7 @@ class Gathered:
     broken: str | None
     declared: Receipt | None
     sealed: int
+    fresh: int
     notices: tuple[str, ...]
 
 
@@ -59,9 +67,13 @@ def gather(
     items: list[Evidence] = []
     notices: list[str] = []
     sealed, until = 0, None
+    if seal and day != today():
+        raise UsageError(
+            "--seal is for today: what is sealed now was not sealed on an earlier day, and will "
+            "have aged on a later one"
+        )
+    before = Standing()
     if day < today():
-        if seal:
-            raise UsageError("--seal is for today; what is sealed now was not sealed on that day")
         notices.append("The day is past: what was sealed by then counts, and nothing is collected.")
         until = end_of(day)
         broken = _broken(ledger, policy, checkpoint)
@@ -70,17 +82,19 @@ def gather(
             ledger, policy=policy, system=system, silence=silence, checkpoint=checkpoint
         )
         broken, items = found.broken, list(found.items)
-        if seal and broken is None and items:
-            items, sealed = [], len(seal_evidence(ledger, found.items, collected=found))
-    before = Standing()
-    if broken is None:
-        try:
+    try:
+        if broken is None:
             before = sealed_before(ledger, system, until=until, survey=found)
-        except VerificationError as error:
-            broken = f"the ledger does not verify: {error}"
+            items = unsealed(items, before, end_of(day))
+        if broken is None and seal and items:
+            items, sealed = [], len(seal_evidence(ledger, items, collected=found))
+            before = sealed_before(ledger, system, survey=found)
+    except VerificationError as error:
+        broken = f"{UNVERIFIED}: {error}"
     if broken is not None:
         what = "What was collected from it is failed" if items else "Nothing in it counts"
-        notices.append(f"{broken}. {what}.")
+        unmet = ", and nothing was sealed" if seal and not sealed else ""
+        notices.append(f"{broken}. {what}{unmet}.")
     notices += before.notices
     notices += _otherwise(system, before.declared)
     brought = EvidenceSet() if file is None else EvidenceSet.read(file)
@@ -90,7 +104,51 @@ def gather(
         (*before.receipts, *brought.receipts),
         brought.invalid,
     )
-    return Gathered(evidence, found, broken, before.declared, sealed, tuple(notices))
+    return Gathered(evidence, found, broken, before.declared, sealed, len(items), tuple(notices))
+
+
+def unsealed(items: Iterable[Evidence], before: Standing, until: int) -> list[Evidence]:
+    """Those of a survey that the ledger does not hold sealed already, with the same content.
+
+    Also without those that are too old at the moment ``until``, where one like them is sealed:
+    to seal them too would show no more.
+    """
+    known = {(one.field, one.source): one for one in before.items if one.receipt is not None}
+    found = []
+    for item in items:
+        one = known.get((item.field, item.source))
+        old = item.expires is not None and microseconds(item.expires) <= until
+        if one is None or one.scope != item.scope or not (old or same(one, item)):
+            found.append(item)
+    return found
+
+
+def standing_for(
+    items: Iterable[Evidence], new: Iterable[Evidence], before: Standing
+) -> list[Evidence]:
+    """The items of a survey, each that is not new as it lies sealed."""
+    left = {(one.field, one.source) for one in new}
+    known = {(one.field, one.source): one for one in before.items if one.receipt is not None}
+    return [
+        item if (item.field, item.source) in left else known.get((item.field, item.source), item)
+        for item in items
+    ]
+
+
+def same(sealed: Evidence, now: Evidence) -> bool:
+    """Whether two items of one collector tell the same.
+
+    That the log grew by evidence alone, as it does when it is sealed, changes nothing.
+    """
+    return sealed.status == now.status and _content(sealed) == _content(now)
+
+
+def _content(item: Evidence) -> bytes:
+    told = {name: value for name, value in item.data.items() if name not in _GROWING}
+    kinds = told.get("kinds")
+    if isinstance(kinds, dict):
+        told["kinds"] = {name: number for name, number in kinds.items() if name != KIND}
+    return canonical(told)
 
 
 def surveyed(
@@ -137,5 +195,5 @@ def _broken(ledger: Ledger, policy: Policy, checkpoint: str | None) -> str | Non
         with progress("verifying") as shown:
             ledger.verify(checkpoint, replay=True, policy=policy, progress=shown)
     except VerificationError as error:
-        return f"the ledger does not verify: {error}"
+        return f"{UNVERIFIED}: {error}"
     return None

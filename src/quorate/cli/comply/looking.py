@@ -22,7 +22,7 @@ def complete_obligation(incomplete: str) -> list[str]:
     """Obligations, checks and fields that a shell may offer."""
     from quorate.compliance import load_catalogue, load_profile
 
-    checks = load_profile("core").checks
+    checks = [c for name in ("core", "experts") for c in load_profile(name).checks]
     known = [*load_catalogue(), *(c.id for c in checks), *(c.field for c in checks)]
     return [name for name in known if name.startswith(incomplete)]
 
@@ -32,8 +32,8 @@ def catalogue(
         str | None,
         typer.Argument(
             metavar="[ID]",
-            help="An obligation (art_12.par_1), a core check (EUAIACT-ART12-001) or its field "
-            "(eventLogging).",
+            help="An obligation (art_12.par_1), a check (EUAIACT-ART12-001, OPENSCORE-13) or its "
+            "field (eventLogging, hitlContact).",
             autocompletion=complete_obligation,
             show_default=False,
         ),
@@ -119,7 +119,7 @@ def profiles(
 
 
 def _one(id_: str, known: Catalogue, day: date) -> dict[str, Any]:
-    """An obligation, or a core check by its id or field, with what evidence it takes.
+    """An obligation, or a check of core or experts by its id or field, with what evidence it takes.
 
     Raises:
         UsageError: there is none; the message says what may have been meant.
@@ -129,7 +129,8 @@ def _one(id_: str, known: Catalogue, day: date) -> dict[str, Any]:
     from quorate.compliance.schemas import schema
     from quorate.compliance.wording import near
 
-    checks = {check.id: check for check in load_profile("core").checks}
+    asked = [load_profile(name).checks for name in ("core", "experts")]
+    checks = {check.id: check for each in asked for check in each}
     found = checks.get(id_) or next((c for c in checks.values() if c.field == id_), None)
     blank = System(name="<name of the system>", version="<its version>")
     if found is not None:
@@ -189,7 +190,7 @@ def _say_one(told: dict[str, Any]) -> None:
         say(f"{told['id']}: {told['title']}")
         say(f"  severity:   {told['severity']}, weight {told['weight']}")
         say(f"  field:      {told['field']}")
-        say("  stands for:")
+        say("  stands for:" if told["obligations"] else "  stands for: no obligation of the law")
         for each in told["obligations"]:
             say(f"    {each['id']}  {each['reference']}: {each['text']}")
     else:
@@ -214,8 +215,8 @@ def _days(told: dict[str, Any]) -> Iterable[str]:
     from quorate.compliance.rendering.words import CATEGORIES
 
     for category, first in told["applies_from"].items():
-        force = "in force" if told["in_force"][category] else "not yet in force"
-        yield f"{CATEGORIES[category]} from {first} ({force})"
+        now = "applicable" if told["in_force"][category] else "not yet applicable"
+        yield f"{CATEGORIES[category]} from {first} ({now})"
 
 
 def _standing(told: dict[str, Any]) -> str:

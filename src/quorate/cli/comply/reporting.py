@@ -166,6 +166,7 @@ def _gathered(found: Gathered) -> dict[str, Any]:
         "notices": list(found.notices),
         "collected": 0 if survey is None else len(survey.items),
         "sealed": found.sealed,
+        "not_sealed": 0 if found.broken is not None else found.fresh,
         "lacking": lacking_of(found),
     }
 
@@ -187,11 +188,13 @@ def _say_gathered(found: Gathered) -> None:
         say("")
         say("What the ledger does not show yet:")
         say_lacking(found.survey)
-    number = counted(len(found.survey.items), "item")
     if found.sealed:
         say(f"sealed {counted(found.sealed, 'item')} of evidence in the ledger")
-    elif found.survey.items and found.broken is None:
+    elif found.fresh and found.broken is None:
+        number = counted(found.fresh, "item")
         note(f"{number} collected and not sealed; add --seal and they count")
+    elif found.survey.items and found.broken is None:
+        note("what was collected is sealed already, with the same content")
 
 
 def _refuse_early(html: Path | None, markdown: Path | None) -> None:

@@ -13,6 +13,7 @@ from quorate.compliance import System
 from quorate.compliance.schemas import Data
 
 _DEEPEST: Final = 8
+_MOST_MEMBERS: Final = 3
 
 UNFILLED: Final = "<passed or failed>"
 """Stands for the status of an item that nobody filled in yet."""
@@ -22,6 +23,11 @@ _PLAIN: Final = {
     "number": "<number>",
     "boolean": "<true or false>",
     "null": None,
+}
+
+_PATTERNS: Final = {
+    "^[0-9a-f]{64}$": "<64 hex digits>",
+    "^sha256:[0-9a-f]{64}$": "<sha256: and 64 hex digits>",
 }
 
 
@@ -39,7 +45,7 @@ def item_skeleton(kind: type[Data], needs: Iterable[str], system: System) -> dic
         "time": "<when, such as 2026-11-21T09:30:00Z>",
         "expires": None,
         "scope": {"system": system.name, "version": system.version},
-        "digest": "<sha256:… of the document>" if kind.DIGEST else None,
+        "digest": "<sha256: and 64 hex digits, of the document>" if kind.DIGEST else None,
         "data": data_skeleton(kind, needs),
     }
 
@@ -65,7 +71,8 @@ def _shape(
         return "<…>"
     kind = schema.get("type")
     if kind == "array":
-        return [_shape(schema.get("items", {}), defs, wanted, level + 1)]
+        one = _shape(schema.get("items", {}), defs, wanted, level + 1)
+        return [one] * max(1, min(schema.get("minItems", 1), _MOST_MEMBERS))
     if kind == "object":
         inside = _members if "properties" in schema else _table
         return inside(schema, defs, wanted, level)
@@ -78,7 +85,9 @@ def _resolved(schema: Mapping[str, Any], defs: Mapping[str, Any]) -> Mapping[str
         if "$ref" in schema:
             schema = defs[schema["$ref"].rsplit("/", 1)[1]]
         elif "anyOf" in schema:
-            schema = next(each for each in schema["anyOf"] if each.get("type") != "null")
+            found = [each for each in schema["anyOf"] if each.get("type") != "null"]
+            whole = {each.get("type") for each in found} == {"integer", "number"}
+            schema = {"type": "number"} if whole else found[0]
     return schema
 
 
@@ -89,6 +98,8 @@ def _placeholder(schema: Mapping[str, Any]) -> Any:
         return f"<{' or '.join(map(str, schema['enum']))}>"
     if "format" in schema:
         return f"<{schema['format']}>"
+    if schema.get("pattern") in _PATTERNS:
+        return _PATTERNS[schema["pattern"]]
     return _PLAIN.get(str(schema.get("type")), "<value>")
 
 
@@ -96,6 +107,8 @@ def _members(
     schema: Mapping[str, Any], defs: Mapping[str, Any], wanted: list[list[str]], level: int
 ) -> dict[str, Any]:
     asked = {steps[0] for steps in wanted if steps} | set(schema.get("required", ()))
+    # Where no member has to be there and one of several has to, the first stands for them.
+    asked = asked or set(list(schema["properties"])[:1])
     return {
         name: _shape(each, defs, [s[1:] for s in wanted if s[:1] == [name]], level + 1)
         for name, each in schema["properties"].items()
@@ -107,9 +120,11 @@ def _table(
     schema: Mapping[str, Any], defs: Mapping[str, Any], wanted: list[list[str]], level: int
 ) -> dict[str, Any]:
     """Members of any name: those that are needed, or one to show how."""
-    inner = schema.get("additionalProperties", {})
+    inner = next(iter(schema.get("patternProperties", {}).values()), None)
+    inner = schema.get("additionalProperties", {}) if inner is None else inner
     inner = inner if isinstance(inner, Mapping) else {}
-    names = [steps[0] for steps in wanted if steps] or ["<name>"]
+    listed = schema.get("propertyNames", {}).get("enum", ["<name>"])
+    names = [steps[0] for steps in wanted if steps] or listed
     return {
         name: _shape(inner, defs, [s[1:] for s in wanted if s[:1] == [name]], level + 1)
         for name in names

@@ -8,6 +8,7 @@ from typing import Annotated, Final
 
 import typer
 
+from quorate.cli.comply.options import ProfileName
 from quorate.cli.shown import AsJson, print_json, say, write_new
 from quorate.core.errors import OperationalError, UsageError
 from quorate.core.text import counted
@@ -38,6 +39,7 @@ def init(
     folder: Annotated[Path, typer.Argument(help="Folder to write to.")] = Path(),
     name: Annotated[str, typer.Option("--name", help="Name of the system.")] = "my-system",
     version: Annotated[str, typer.Option("--version", help="Its version.")] = "0.1.0",
+    profile: ProfileName = "core",
     as_json: AsJson = False,
 ) -> None:
     """Write system.toml, commented, and evidence.json with what people have to fill in.
@@ -48,7 +50,7 @@ def init(
     from quorate.cli.comply.skeleton import item_skeleton
     from quorate.compliance import System, load_catalogue, load_profile
     from quorate.compliance.collect import collectors
-    from quorate.compliance.schemas import FIELD_NEEDS, FIELD_SCHEMAS
+    from quorate.compliance.schemas import schema
 
     system = System.read({"name": name, "version": version})
     paths = [folder / SYSTEM_FILE, folder / EVIDENCE_FILE]
@@ -63,8 +65,12 @@ def init(
     lines = [f"# {each} = false    # {meaning}\n" for each, meaning in conditions.items()]
     head = _HEAD.format(name=_toml(name), version=_toml(version))
     collected = {each for one in collectors() for each in one.fields}
-    fields = [each for each in load_profile("core").fields if each not in collected]
-    items = {each: item_skeleton(FIELD_SCHEMAS[each], FIELD_NEEDS[each], system) for each in fields}
+    checks = {each.field: each for each in load_profile(profile).checks}
+    fields = [each for each in checks if each not in collected]
+    items = {
+        each: item_skeleton(schema(checks[each].schema), checks[each].needs, system)
+        for each in fields
+    }
     evidence = json.dumps({"metadata": items}, ensure_ascii=False, indent=1) + "\n"
     write_new(paths[0], head + "".join(lines))
     write_new(paths[1], evidence)

@@ -11,7 +11,7 @@ from quorate.compliance.collect.reading import Record, instant, read_record
 from quorate.compliance.collect.registry import MOST_DAYS, Collector, Found, Lack, collectors
 from quorate.compliance.committing import read_scope
 from quorate.compliance.declaring import scope_of
-from quorate.compliance.evidence import EntryRef, Evidence, Scope
+from quorate.compliance.evidence import UNVERIFIED, EntryRef, Evidence, Scope
 from quorate.compliance.sealed import COLLECTED
 from quorate.compliance.system import System
 from quorate.compliance.times import DAY
@@ -112,7 +112,7 @@ def survey(  # noqa: PLR0913 - one argument for each thing that a survey may be 
             progress=progress,
         )
     except VerificationError as error:
-        why = f"the ledger does not verify: {error}"
+        why = f"{UNVERIFIED}: {error}"
         broken = Found({"rule": error.rule, "index": error.index}, failed=why)
         items = [item for one in asked for item in _items(one, broken, scope, moment, None)]
         return Survey(_sorted(items), (), why, 0)

@@ -123,6 +123,7 @@ def _row(line: Line) -> tuple[str, ...]:
     told = [plain(reason) for reason in line.reasons] if line.state.name != SHOWN else []
     if line.advice and line.state.name not in (SHOWN, NOT_APPLICABLE):
         told.append(f"next: {plain(line.advice)}")
+    told += [plain(remark) for remark in line.remarks]
     if line.judge:
         told.append("*a person has to judge the content*")
     return (

@@ -164,6 +164,8 @@ class _Screen:
                 yield _below(Text.assemble(("why: ", "bold"), reason))
             if line.advice and not line.blocking:
                 yield _below(Text.assemble(("next: ", "bold"), line.advice))
+        for remark in line.remarks:
+            yield _below(Text(remark, "yellow"))
         if line.judge:
             yield _below(Text("a person has to judge the content", "italic"))
 

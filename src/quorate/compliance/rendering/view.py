@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from quorate.compliance.evidence import COLLECTED
 from quorate.compliance.rendering.words import (
     MOST_REASONS,
     SEVERITIES,
@@ -38,6 +39,8 @@ from quorate.core.text import printable
 MOST_LINKED: Final = 24
 """Most entries of one line that are linked one by one."""
 
+_SCRIPTED: Final = tuple(f"{COLLECTED}scripted_{kind}_drill" for kind in ("halt", "override"))
+"""Collectors of drills in which a script stood in for the system's own experts."""
 _NUMBERED: Final = re.compile(r"[0-9]+[a-z]?")
 
 
@@ -59,13 +62,14 @@ class Line:
         state: of the check.
         blocking: whether it is a blocker that applies and is not shown.
         judge: whether a person has to judge the content.
-        applies: from when, and whether in force; empty where its article's heading says it.
+        applies: from when, and whether it does already; empty where its article's heading says it.
         reasons: why it is not shown.
         advice: what to do next.
         sealed: entries that seal its evidence.
         made_of: entries that the evidence was made from; ``more`` of them are not listed.
         entries: all of these in short.
         sources: who established what is shown.
+        remarks: what a reader has to know of what is shown.
     """
 
     id: str
@@ -84,6 +88,7 @@ class Line:
     more: int
     entries: str
     sources: tuple[str, ...]
+    remarks: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +198,7 @@ def facts(report: ComplianceReport) -> tuple[tuple[str, str], ...]:
     return (
         ("System", named(system)),
         ("Declared", f"{role}; {category(system)}"),
+        ("Excluded", _excluded(system)),
         ("Day", report.as_of.isoformat()),
         ("Law", f"{text.title} (this text since {text.since.isoformat()})"),
         ("Acts", "; ".join(text.acts)),
@@ -200,6 +206,15 @@ def facts(report: ComplianceReport) -> tuple[tuple[str, str], ...]:
         ("Catalogue", report.catalogue_version),
         ("Texts", _texts(report)),
     )
+
+
+def _excluded(system: System) -> str:
+    """Conditions declared false, which take obligations away, with what they mean."""
+    names = sorted(name for name, holds in system.conditions.items() if not holds)
+    if not names:
+        return "no condition is declared not to hold"
+    told = "; ".join(f"{name} ({_meaning(name)})" for name in names)
+    return _words(f"declared not to hold: {told}")
 
 
 def _texts(report: ComplianceReport) -> str:
@@ -277,7 +292,17 @@ def _line(
         more=max(0, len(numbers) - MOST_LINKED),
         entries=spans(numbers),
         sources=tuple(dict.fromkeys(map(_source, result.items))),
+        remarks=tuple(_remarks(result)),
     )
+
+
+def _remarks(result: CheckResult) -> Iterator[str]:
+    """That a drill was held with a script in place of the system's own experts."""
+    if any(item.state == SHOWN and item.source in _SCRIPTED for item in result.items):
+        yield (
+            "a drill with scripted experts is in it: it shows the halt or the override of the "
+            "ledger, and not that the system's own experts obey them"
+        )
 
 
 def _source(item: ItemResult) -> str:

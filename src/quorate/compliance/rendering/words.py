@@ -91,10 +91,10 @@ def categories(system: System) -> tuple[str, ...]:
 def applies(result: CheckResult, system: System) -> str:
     """From when a check applies, and whether it does on the day; empty where it is of no law."""
     days = {str(each): first for each, first in result.applies_from.items()}
-    force = {str(each): now for each, now in result.in_force.items()}
+    now = {str(each): came for each, came in result.in_force.items()}
     told = [
         f"{CATEGORIES[each]} from {days[each].isoformat()} "
-        f"({'in force' if force[each] else 'not yet in force'})"
+        f"({'applicable' if now[each] else 'not yet applicable'})"
         for each in categories(system)
         if each in days
     ]
