@@ -110,7 +110,7 @@ class Guard:
             watch = loop.create_task(self._watch(loop))
             # Held by its own name, or it could be collected while it sleeps.
             _WATCHES.add(watch)
-            watch.add_done_callback(_WATCHES.discard)
+            watch.add_done_callback(_let_go)
         return running
 
     def _leave(self, loop: asyncio.AbstractEventLoop, task: asyncio.Future[Any]) -> None:
@@ -152,3 +152,11 @@ class Guard:
 
 
 _WATCHES: Final[set[asyncio.Task[None]]] = set()
+
+
+def _let_go(watch: asyncio.Task[None]) -> None:
+    _WATCHES.discard(watch)
+    # A signal may have been raised in it, of all places: it went on from there to whoever runs
+    # the loop, and is not to be told of a second time.
+    if not watch.cancelled():
+        watch.exception()
