@@ -397,7 +397,7 @@ def test_options_that_cannot_be_used(options, why):
 
 
 def test_options_at_their_bounds():
-    ChatExpert(
+    expert = ChatExpert(
         "m",
         base_url="http://10.0.0.1/v1",
         api_key_env="KEY",
@@ -409,3 +409,4 @@ def test_options_at_their_bounds():
         system="x" * limits.MAX_PROMPT_CHARACTERS,
         temperature=2,
     )
+    assert len(expert._choices) == limits.MAX_CHOICES

@@ -281,4 +281,5 @@ def test_options_that_cannot_be_used(options, why):
 
 
 def test_options_at_their_bounds():
-    MCPExpert("x" * limits.MAX_ID_LENGTH, command=["x"] * limits.MAX_COMMAND_ARGUMENTS)
+    expert = MCPExpert("x" * limits.MAX_ID_LENGTH, command=["x"] * limits.MAX_COMMAND_ARGUMENTS)
+    assert len(expert._command) == limits.MAX_COMMAND_ARGUMENTS
