@@ -146,15 +146,17 @@ def test_what_is_already_being_cancelled_is_left_to_its_cleaning_up():
         try:
             await asyncio.sleep(LONG)
         finally:
+            cleaning.set()
             # A second cancelling would end this.
             await asyncio.sleep(0.2)
             cleaned.append(True)
 
     heard = []
+    cleaning = asyncio.Event()
 
     async def main():
         under_way = made([slow_to_clean], lambda i, o: heard.append((i, o)), 0.05)
-        await asyncio.sleep(0.1)
+        await cleaning.wait()
         under_way.stop()
         under_way.stop()
         await under_way.wait()
