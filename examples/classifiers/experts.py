@@ -9,7 +9,7 @@ from typing import Any
 from sklearn.base import ClassifierMixin
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_digits
-from sklearn.ensemble import ExtraTreesClassifier
+from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
@@ -38,4 +38,4 @@ logistic = _trained(make_pipeline(StandardScaler(), LogisticRegression(max_iter=
 bayes = _trained(GaussianNB(var_smoothing=1e-2))
 neighbours = _trained(KNeighborsClassifier(5))
 support_vectors = _trained(CalibratedClassifierCV(SVC(), ensemble=False))
-trees = _trained(ExtraTreesClassifier(40, random_state=0))
+ellipsoids = _trained(QuadraticDiscriminantAnalysis(reg_param=0.1))
