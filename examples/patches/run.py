@@ -36,9 +36,10 @@ RIGHT_TOO = """def median( values ):
     if len(ordered)%2: return ordered[middle]
     return (ordered[middle-1] + ordered[middle])/2
 """
-ENDLESS = """def median(values):
+ENDLESS = """import time
+def median(values):
     while True:
-        pass
+        time.sleep(1)
 """
 
 

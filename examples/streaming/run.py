@@ -19,8 +19,8 @@ from quorate import Arbiter, Hub, Ledger
 from quorate.core.identity import Ed25519Signer
 from quorate.hub import Answer, Expert
 
-TASKS = 60
-USUAL, SLOW = 0.01, 0.4  # seconds
+TASKS = 40
+USUAL, SLOW = 0.01, 0.25  # seconds
 cancelled: list[int] = []
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quorate.core import limits
@@ -27,6 +27,7 @@ JSON = st.recursive(
 )
 
 
+@settings(max_examples=40)
 @given(JSON, st.floats(0, 1), st.sampled_from([None, 1, "\t"]), st.booleans())
 def test_an_answer_is_read_as_it_was_written(answer, confidence, indent, ascii_only):
     form = {"answer": answer, "confidence": confidence}
@@ -34,6 +35,7 @@ def test_an_answer_is_read_as_it_was_written(answer, confidence, indent, ascii_o
     assert read_answer(text, rated=True) == (answer, confidence)
 
 
+@settings(max_examples=40)
 @given(st.text(max_size=30))
 def test_what_is_not_just_an_answer_is_misbehaviour(text):
     with pytest.raises(MisbehaviourError):
@@ -54,6 +56,7 @@ def tokenised(draw):
     return text, answer, value, list(zip(pieces, logprobs, strict=True))
 
 
+@settings(max_examples=40)
 @given(tokenised())
 def test_token_confidence_is_that_of_a_walk_over_bytes(case):
     """The twin colours each byte: of the answer or not; a token with one coloured counts."""
@@ -96,6 +99,7 @@ def test_tokens_must_spell_the_text_but_may_go_on():
         token_confidence(Completion(hidden, ((hidden.encode(), 0.0),)), statistic="product")
 
 
+@settings(max_examples=40)
 @given(st.lists(st.sampled_from(["a", "A", "b", " b", "c", None]), min_size=1, max_size=9))
 def test_plurality_is_that_of_a_count(answers):
     def group_of(answer):

@@ -4,7 +4,7 @@ from fractions import Fraction
 from itertools import permutations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rosters import same_again
 
@@ -95,6 +95,7 @@ def plain(word):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=40)
 @given(rows=st.lists(st.tuples(SPELLINGS, CONFIDENCES, st.sampled_from([1, 2])), max_size=6))
 def test_the_spelling_committed_twin(kind, rows):
     """By hand: all but the best go, by sum, by single vote, by id."""
@@ -212,6 +213,7 @@ def test_a_sealed_table_stands_for_the_function():
         read.digest_of("z", digest("z"))
 
 
+@settings(max_examples=40)
 @given(st.lists(st.sampled_from(["Yes", "yes ", "NO", "no", "n0"]), min_size=1, max_size=6))
 def test_normalising_beforehand_comes_to_the_same(answers):
     folded = [a.strip().lower() for a in answers]

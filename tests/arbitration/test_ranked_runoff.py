@@ -3,7 +3,7 @@
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rosters import NUMBERS, QUORUMS, WEIGHTS, rational, same_again
 
@@ -56,6 +56,7 @@ def twin(rows, away, quorum, *, named=False):
     return (winner if commits else None), support, backing, history
 
 
+@settings(max_examples=40)
 @given(ROWS, st.lists(WEIGHTS, max_size=2), QUORUMS, st.randoms())
 def test_it_commits_what_the_textbook_does(rows, away, quorum, rnd):
     proposals = [
@@ -86,6 +87,7 @@ def test_it_commits_what_the_textbook_does(rows, away, quorum, rnd):
     assert canonical(again.to_dict()) == canonical(outcome.to_dict())
 
 
+@settings(max_examples=40)
 @given(ROWS, st.lists(WEIGHTS, max_size=2), QUORUMS)
 def test_places_that_nobody_puts_first_change_no_winner(rows, away, quorum):
     plain = [

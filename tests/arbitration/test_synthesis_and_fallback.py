@@ -4,7 +4,7 @@ from dataclasses import replace
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rosters import QUORUMS, intake_of, rational, same_again, voters, waiting
 
@@ -34,6 +34,7 @@ def merge_of(ratified=(), declined=(), **more):
     return Merge("synthesizer", {"both": ["x", "y"]}, SOURCES, 3, ratified, declined, **more)
 
 
+@settings(max_examples=40)
 @given(voters(), QUORUMS, st.sets(st.integers(0, 5)), st.sets(st.integers(0, 5)))
 def test_ratifiers_with_the_quorum_of_the_roster_commit(rows, quorum, yes, no):
     proposers = {e for e, a, _, _ in rows if a is not None}
@@ -258,6 +259,7 @@ def test_equivocation_takes_the_fallbacks_word_away():
     assert refusal.reason == "no_fallback"
 
 
+@settings(max_examples=40)
 @given(voters(least=2), QUORUMS)
 def test_a_fallback_never_claims_a_quorum(rows, quorum):
     arbiter = WeightedQuorumArbiter(quorum)

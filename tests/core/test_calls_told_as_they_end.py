@@ -27,13 +27,24 @@ def made(functions, told, timeout=LONG):
     return Calls(asked, told)
 
 
-def told_of(*functions, timeout=LONG, stop_at=None):
-    """What was told of in order; all is stopped when so many have been."""
+async def turns():
+    """Let the loop take more turns than whatever is ready needs, however long they are."""
+    for _ in range(50):
+        await asyncio.sleep(0)
+
+
+def told_of(*functions, timeout=LONG, stop_at=None, ended=()):
+    """What was told of in order; all is stopped when so many have been.
+
+    ended: events, of which each is set once the call at its place was told of.
+    """
     heard = []
 
     async def main():
         def told(index, outcome):
             heard.append((index, outcome))
+            if ended:
+                ended[index].set()
             if len(heard) == stop_at:
                 under_way.stop()
 
@@ -49,7 +60,16 @@ def test_each_is_told_once_in_the_order_of_ending():
     async def fails(_):
         raise ValueError
 
-    heard = told_of(after(0.1, "slow"), after(0.01, "quick"), fails, after(0.05, "mid"))
+    ended = [asyncio.Event() for _ in range(4)]
+
+    def once(other, value):
+        async def answer(_):
+            await ended[other].wait()
+            return value
+
+        return answer
+
+    heard = told_of(once(3, "slow"), once(2, "quick"), fails, once(1, "mid"), ended=ended)
     assert [(i, o.value, o.reason) for i, o in heard] == [
         (2, None, CRASHED),
         (1, "quick", None),
@@ -78,7 +98,7 @@ def test_a_stopped_coroutine_is_cancelled_and_may_clean_up():
     assert [(i, o.reason) for i, o in heard] == [(1, None), (0, STOPPED)]
     assert heard[1][1].detail == "stopped; cancelled"
     assert not heard[1][1].running
-    assert 0 < heard[1][1].seconds < 5
+    assert 0 < heard[1][1].seconds < LONG
 
 
 def test_what_a_stopped_one_still_returns_or_raises_is_none():
@@ -103,8 +123,16 @@ def test_what_a_stopped_one_still_returns_or_raises_is_none():
 
 
 def test_a_stopped_thread_is_said_to_be_running():
-    release = threading.Event()
-    heard = told_of(lambda _: release.wait(LONG), after(0.05, 1), stop_at=1)
+    began, release = threading.Event(), threading.Event()
+
+    def hangs(_):
+        began.set()
+        release.wait(LONG)
+
+    async def once_it_began(_):
+        await asyncio.to_thread(began.wait, LONG)
+
+    heard = told_of(hangs, once_it_began, stop_at=1)
     release.set()
     assert (heard[1][1].reason, heard[1][1].running) == (STOPPED, True)
     assert heard[1][1].detail == "stopped; still running, it cannot be stopped"
@@ -237,13 +265,20 @@ def test_waiting_may_be_cancelled_and_taken_up_again():
     heard = []
 
     async def main():
-        under_way = made([after(0.1, "in time")], lambda i, o: heard.append(o))
+        released = asyncio.Event()
+
+        async def answer(_):
+            await released.wait()
+            return "in time"
+
+        under_way = made([answer], lambda i, o: heard.append(o))
         for _ in range(2):
             waiting = asyncio.ensure_future(under_way.wait())
-            await asyncio.sleep(0.01)
+            await turns()
             waiting.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await waiting
+        released.set()
         await under_way.wait()
         under_way.drop()
 
@@ -253,12 +288,18 @@ def test_waiting_may_be_cancelled_and_taken_up_again():
 
 def test_waiting_again_comes_back_though_all_ended_in_between():
     async def main():
-        under_way = made([after(0.02, 1)], lambda *_: None)
+        released = asyncio.Event()
+
+        async def answer(_):
+            await released.wait()
+
+        under_way = made([answer], lambda *_: None)
         waiting = asyncio.ensure_future(under_way.wait())
         await asyncio.sleep(0)
         waiting.cancel()
-        await asyncio.sleep(0.1)
-        await asyncio.wait_for(under_way.wait(), 5)
+        released.set()
+        await turns()
+        await asyncio.wait_for(under_way.wait(), LONG)
         under_way.drop()
 
     asyncio.run(main())
@@ -276,12 +317,12 @@ def test_time_that_the_telling_takes_makes_no_call_late():
     def hold_up(_index, outcome):
         heard.append(outcome)
         if outcome.value == "quick":
-            time.sleep(0.3)
+            time.sleep(0.8)
 
     heard = []
 
     async def main():
-        under_way = made([quick, honest], hold_up, 0.2)
+        under_way = made([quick, honest], hold_up, 0.6)
         await under_way.wait()
         under_way.drop()
 
@@ -301,10 +342,16 @@ def test_a_value_that_was_told_is_not_kept():
         return value
 
     async def main():
-        under_way = made([large, after(0.1, None)], lambda *_: None)
-        await asyncio.sleep(0.05)
+        released = asyncio.Event()
+
+        async def other(_):
+            await released.wait()
+
+        under_way = made([large, other], lambda *_: None)
+        await turns()
         gc.collect()
         assert alive[0]() is None
+        released.set()
         await under_way.wait()
         under_way.drop()
 

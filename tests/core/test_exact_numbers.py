@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from quorate.core.errors import UsageError, UsageTypeError
@@ -16,6 +16,7 @@ from quorate.core.exact import as_text, common_scale, exact, from_text
 MOST = 10**400 - 1
 
 
+@settings(max_examples=50)
 @given(st.floats(allow_nan=False, allow_infinity=False))
 @example(0.1)
 @example(5e-324)
@@ -31,12 +32,14 @@ def test_a_tenth_is_a_tenth():
     assert exact(0.1) + exact(0.2) == exact(0.3)
 
 
+@settings(max_examples=50)
 @given(st.integers(-MOST, MOST), st.integers(1, MOST))
 def test_ints_and_fractions_are_themselves(p, q):
     assert exact(p) == p
     assert exact(Fraction(p, q)) == Fraction(p, q)
 
 
+@settings(max_examples=50)
 @given(st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**60), max_value=10**60))
 def test_a_decimal_is_itself(value):
     assert exact(value) == Fraction(value)
@@ -109,6 +112,7 @@ def test_an_int_enum_is_refused():
         exact(Level.TWO)
 
 
+@settings(max_examples=50)
 @given(st.fractions())
 @example(Fraction(MOST, MOST - 1))
 @example(Fraction(-MOST, MOST - 1))
@@ -140,6 +144,7 @@ def test_text_past_the_bound_is_refused(bad):
         from_text(bad)
 
 
+@settings(max_examples=50)
 @given(st.text(alphabet="0123456789-+/._e ", max_size=12))
 def test_text_is_read_only_if_it_is_what_would_be_written(text):
     try:
@@ -149,6 +154,7 @@ def test_text_is_read_only_if_it_is_what_would_be_written(text):
     assert as_text(value) == text
 
 
+@settings(max_examples=50)
 @given(st.lists(st.fractions(), max_size=6))
 def test_common_scale_keeps_every_value(values):
     scaled, scale = common_scale(values)

@@ -4,7 +4,7 @@ import itertools
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quorate.core import limits
@@ -74,6 +74,7 @@ def test_undeclared_is_marked_and_counted_from_n():
         assert "undeclared" in describe(found)
 
 
+@settings(max_examples=40)
 @given(st.lists(st.sampled_from(["a", "b", "c", "d", None]), min_size=1, max_size=6))
 def test_what_is_left_open_is_read_in_the_worst_way(names):
     found = report(roster(len(names)), hosts(*names))
@@ -173,6 +174,7 @@ def test_an_empty_roster():
     assert (report([], None)["faults"], report([], None)["quorum"]) == (0, 1)
 
 
+@settings(max_examples=40)
 @given(
     st.dictionaries(
         st.sampled_from(["a", "b", "é"]),

@@ -4,7 +4,7 @@ from fractions import Fraction
 from itertools import combinations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quorate.core import limits
@@ -115,6 +115,7 @@ def test_describe_says_the_numbers_it_stands_for(n):
     assert ("It bears no liar" in text) == (quorum.faults == 0)
 
 
+@settings(max_examples=40)
 @given(st.dictionaries(st.text(max_size=3), st.fractions(min_value=0, max_value=10), max_size=6))
 def test_heavy_voters_are_those_with_a_third_or_more(weights):
     total = sum(weights.values())

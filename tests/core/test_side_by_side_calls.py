@@ -16,11 +16,14 @@ from quorate.core.calls import CRASHED, TIMEOUT, Call, Callee, call_all, run_blo
 from quorate.core.errors import OperationalError, UsageError
 
 SOON = 0.1
+LIMIT = 0.8
 LONG = 30.0
 
 
 def outcomes(*functions, timeout=None, argument=None):
-    asked = [Call(Callee(f"c{i}", f), argument, timeout) for i, f in enumerate(functions)]
+    timeouts = timeout if isinstance(timeout, tuple) else (timeout,) * len(functions)
+    pairs = zip(functions, timeouts, strict=True)
+    asked = [Call(Callee(f"c{i}", f), argument, t) for i, (f, t) in enumerate(pairs)]
     return asyncio.run(call_all(asked))
 
 
@@ -45,7 +48,7 @@ def waiter():
 
 
 def until(condition):
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + LONG
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.005)
@@ -192,8 +195,8 @@ def test_a_slow_coroutine_is_cancelled_at_its_deadline():
             ended.append(True)
 
     started = time.monotonic()
-    slow_one, quick = outcomes(slow, lambda _: 1, timeout=SOON)
-    assert time.monotonic() - started < 5
+    slow_one, quick = outcomes(slow, lambda _: 1, timeout=(SOON, LONG))
+    assert time.monotonic() - started < LONG
     assert (slow_one.reason, slow_one.value, slow_one.seconds) == (TIMEOUT, None, SOON)
     assert slow_one.detail == "no answer within 0.1 s; cancelled"
     assert ended == [True]
@@ -202,8 +205,8 @@ def test_a_slow_coroutine_is_cancelled_at_its_deadline():
 
 def test_a_slow_thread_is_left_behind_and_said_to_be_running(waiter):
     started = time.monotonic()
-    slow_one, quick = outcomes(waiter, lambda _: 1, timeout=SOON)
-    assert time.monotonic() - started < 5
+    slow_one, quick = outcomes(waiter, lambda _: 1, timeout=(SOON, LONG))
+    assert time.monotonic() - started < LONG
     assert (slow_one.reason, slow_one.value) == (TIMEOUT, None)
     assert "still running" in slow_one.detail
     assert quick.value == 1
@@ -271,7 +274,7 @@ def test_a_coroutine_that_swallows_every_cancelling_is_left_behind():
     (found,), took = asyncio.run(main())
     assert found.reason == TIMEOUT
     assert "still running" in found.detail
-    assert took < 5
+    assert took < LONG
 
 
 def test_cancelling_the_caller_stops_its_children():
@@ -303,7 +306,7 @@ def test_cancelling_the_caller_stops_its_children():
 CANCELLED = "CancelledError: it cancelled its own task, or another callable did"
 
 
-@pytest.mark.parametrize("timeout", [None, 5])
+@pytest.mark.parametrize("timeout", [None, LONG])
 def test_a_coroutine_that_cancels_its_own_task_has_crashed(timeout):
     async def at_an_await(_):
         asyncio.current_task().cancel()
@@ -327,7 +330,7 @@ def test_a_coroutine_that_cancels_its_own_task_has_crashed(timeout):
     ]
 
 
-def test_a_coroutine_that_cancels_the_others_leaves_them_crashed():
+def test_a_coroutine_that_cancels_the_others_leaves_them_crashed(waiter):
     async def waits(_):
         await asyncio.sleep(LONG)
 
@@ -338,8 +341,8 @@ def test_a_coroutine_that_cancels_the_others_leaves_them_crashed():
 
     async def main():
         me = asyncio.current_task()
-        functions = [waits, cancels, waits, lambda _: time.sleep(0.05)]
-        return await call_all([Call(Callee("c", f), me, 5) for f in functions])
+        functions = [waits, cancels, waits, waiter]
+        return await call_all([Call(Callee("c", f), me, LONG) for f in functions])
 
     found = asyncio.run(main())
     assert [o.reason for o in found] == [CRASHED, None, CRASHED, CRASHED]
@@ -347,8 +350,8 @@ def test_a_coroutine_that_cancels_the_others_leaves_them_crashed():
 
 
 def block(_):
-    """A foreign step that holds up the loop past every deadline of 0.3 s."""
-    time.sleep(0.5)
+    """A foreign step that holds up the loop past every deadline of ``LIMIT``."""
+    time.sleep(1.2)
 
 
 async def blocks_at_once(_):
@@ -368,8 +371,10 @@ async def blocks_and_fails(_):
     raise ValueError("late")
 
 
-@pytest.mark.parametrize("blocker", [blocks_at_once, blocks_after_a_sleep, blocks_and_fails])
-@pytest.mark.parametrize("position", [0, 2, 4])
+@pytest.mark.parametrize(
+    ("blocker", "position"),
+    [(blocks_at_once, 0), (blocks_at_once, 4), (blocks_after_a_sleep, 2), (blocks_and_fails, 2)],
+)
 def test_one_that_blocks_the_loop_is_late_and_no_honest_one(blocker, position):
     async def honest(_):
         await asyncio.sleep(0.05)
@@ -388,21 +393,21 @@ def test_one_that_blocks_the_loop_is_late_and_no_honest_one(blocker, position):
 
     functions = [honest, thread, nested, lambda _: quick(_)]  # noqa: PLW0108 - it is not async
     functions.insert(position, blocker)
-    found = outcomes(*functions, timeout=0.3)
+    found = outcomes(*functions, timeout=LIMIT)
     late = found.pop(position)
-    assert (late.reason, late.value, late.seconds) == (TIMEOUT, None, 0.3)
-    assert "it ended after 0.5" in late.detail
+    assert (late.reason, late.value, late.seconds) == (TIMEOUT, None, LIMIT)
+    assert "it ended after" in late.detail
     assert [o.reason for o in found] == [None] * 4
 
 
 def test_a_thread_that_returns_late_is_late_though_the_loop_was_blocked():
     def slow(_):
-        time.sleep(0.4)
+        time.sleep(1.0)
         return "late"
 
-    found = outcomes(slow, blocks_after_a_sleep, timeout=0.3)
+    found = outcomes(slow, blocks_after_a_sleep, timeout=LIMIT)
     assert [(o.reason, o.value) for o in found] == [(TIMEOUT, None)] * 2
-    assert "it ended after 0.4" in found[0].detail
+    assert "it ended after" in found[0].detail
 
 
 def test_a_coroutine_still_at_it_when_the_blocked_loop_comes_back_is_late():
@@ -413,7 +418,7 @@ def test_a_coroutine_still_at_it_when_the_blocked_loop_comes_back_is_late():
         while True:  # noqa: ASYNC110 - it wants to be busy
             await asyncio.sleep(0)
 
-    found = outcomes(slow, spins, blocks_after_a_sleep, timeout=0.3)
+    found = outcomes(slow, spins, blocks_after_a_sleep, timeout=LIMIT)
     assert [(o.reason, o.value) for o in found] == [(TIMEOUT, None)] * 3
 
 
@@ -426,9 +431,9 @@ def test_a_call_that_could_only_begin_late_has_its_whole_time():
         await asyncio.sleep(LONG)
 
     started = time.monotonic()
-    found = outcomes(blocks_at_once, slow, hangs, timeout=0.3)
+    found = outcomes(blocks_at_once, slow, hangs, timeout=LIMIT)
     assert [o.value for o in found] == [None, "in time", None]
-    assert 0.8 <= time.monotonic() - started < 5
+    assert 2.0 <= time.monotonic() - started < LONG
 
 
 def test_hung_threads_of_one_callable_are_bounded(monkeypatch, waiter):
@@ -445,7 +450,7 @@ def test_hung_threads_of_one_callable_are_bounded(monkeypatch, waiter):
     assert [o.reason for o in hung] == [TIMEOUT] * 3
     assert refused.reason == CRASHED
     assert "3 earlier calls of it are still running" in refused.detail
-    assert waiter.calls == 3
+    until(lambda: waiter.calls == 3)
     assert other.value == 1
     # They return long after the loop that called them is gone, and still make room.
     waiter.release.set()

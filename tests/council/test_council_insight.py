@@ -4,7 +4,7 @@ from itertools import combinations
 
 import pytest
 from council_tools import council
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quorate.core.errors import UsageError
@@ -29,6 +29,7 @@ TABLES = st.lists(
 )
 
 
+@settings(max_examples=40)
 @given(TABLES, st.sampled_from([0.5, 0.75, 1]), st.integers(1, 3))
 def test_agreement_and_blocs_agree_with_plain_counting(table, threshold, min_shared):
     c = history(table)

@@ -72,7 +72,7 @@ TABLES = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30)
 @given(TABLES, st.sampled_from([0.5, 0.75, 1]))
 def test_the_probability_is_that_of_enumerating_all_outcomes(table, threshold):
     found = study(VOTERS, proposals(table), threshold, 1)
@@ -108,7 +108,7 @@ def test_voters_that_always_say_the_same_are_no_news():
     assert "no more than chance" in bloc.describe()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30)
 @given(
     st.lists(st.dictionaries(st.sampled_from(VOTERS), st.sampled_from([YES, NO])), max_size=8),
     st.sampled_from([0.5, 0.75, 1]),

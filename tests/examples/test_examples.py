@@ -63,10 +63,10 @@ def test_the_wrong_patch_is_voted_down():
 def test_committing_early_saves_the_tail_and_changes_no_answer():
     told = run("streaming")
     # How much sooner is the machine's to say: that the slow were cut short is what saves it.
-    assert int(re.search(r"waiting for all:.*longest +(\d+) ms", told)[1]) >= 400
-    assert "60 of 60 answers are the same" in told
+    assert int(re.search(r"waiting for all:.*longest +(\d+) ms", told)[1]) >= 250
+    assert "40 of 40 answers are the same" in told
     assert int(re.search(r"(\d+) calls were cancelled", told)[1]) >= 10
-    assert "121 entries verified" in told or "120 entries verified" in told
+    assert "80 entries verified, 80 verdicts computed again" in told
 
 
 @pytest.mark.parametrize("name", NAMES)

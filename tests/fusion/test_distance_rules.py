@@ -42,21 +42,21 @@ def close(values):
 
 
 @given(small())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_minimum_diameter_averaging_is_its_twin(case):
     rows, f = case
     assert minimum_diameter_averaging(rows, f) == close(naive.minimum_diameter(rows, f))
 
 
 @given(small())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_mixing_is_its_twin(case):
     rows, f = case
     assert nearest_neighbour_mixing(rows, f) == close(naive.mixed(rows, f))
 
 
 @given(small(), st.integers(1, 3))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_bucketing_is_its_twin(case, size):
     rows, _ = case
     size = min(size, len(rows))
@@ -64,7 +64,7 @@ def test_bucketing_is_its_twin(case, size):
 
 
 @given(small(), st.sampled_from([None, 0.5, 2.0]), st.integers(1, 3))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_centred_clipping_is_its_twin(case, radius, steps):
     rows, _ = case
     found = centered_clipping(rows, faults=0, radius=radius, steps=steps)
@@ -72,7 +72,7 @@ def test_centred_clipping_is_its_twin(case, radius, steps):
 
 
 @given(small())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_no_search_finds_a_point_nearer_to_all_rows_than_the_geometric_median(case):
     rows, _ = case
     found = geometric_median(rows, faults=0).tolist()

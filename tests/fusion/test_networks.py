@@ -18,6 +18,7 @@ from quorate.fusion.rules.networks import (
 )
 
 _EXHAUSTIVE = 13
+_DRAWN = 1000
 _POISON = 7
 
 
@@ -26,9 +27,9 @@ def inputs(wires: int) -> np.ndarray:
     if wires <= _EXHAUSTIVE:
         return np.array(list(product((0, 1), repeat=wires)), dtype=np.int8).T
     generator = np.random.default_rng(wires)
-    some = generator.random((wires, 4000)).argsort(axis=0)
+    some = generator.random((wires, _DRAWN)).argsort(axis=0)
     # Around a threshold the middle is hardest; random bits alone seldom get there.
-    ones = (some < np.arange(4000) % (wires + 1)).astype(np.int8)
+    ones = (some < np.arange(_DRAWN) % (wires + 1)).astype(np.int8)
     return np.concatenate([ones, some.astype(np.int8)], axis=1)
 
 

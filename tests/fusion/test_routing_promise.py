@@ -15,7 +15,7 @@ from quorate.fusion.robustness import NAMES, just_outside
 
 ORDER = ["median", "trimmed_mean"]
 OTHERS = [name for name in NAMES if name not in {*ORDER, "mean"}]
-TOKENS, EXPERTS = 300, 6
+TOKENS, EXPERTS = 60, 6
 
 
 def sizes(rule):
