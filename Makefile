@@ -49,15 +49,22 @@ explore: $(DEV) ## run the tests with random examples, other ones each time
 	@QUORATE_EXPLORE=1 $(BIN)/python -m pytest
 
 # Without these libraries the same tests are skipped by `make test`; here none may be.
+WITH_PEERS := tests/adapters tests/cards tests/mcp_server tests/hub/experts/test_http.py \
+	tests/council/test_executor_webhooks.py tests/council/test_executor_mcp.py \
+	tests/council/test_notify.py::test_an_address_is_told \
+	tests/council/test_notify.py::test_an_address_where_nobody_listens_is_tried_again \
+	tests/cli/test_cli_council_peers.py \
+	tests/cli/test_cli_council_hooks.py::test_an_address_is_told_with_its_token \
+	tests/cli/test_cli_council_execute.py::test_an_address_gets_the_order \
+	tests/hub/test_panel_tables.py::test_every_kind_is_made_as_it_is_declared \
+	tests/hub/test_panel_tables.py::test_a_number_as_the_confidence_of_a_chat_is_declared \
+	tests/hub/test_panel_tables.py::test_an_expert_that_cannot_be_made_is_told_with_its_line \
+	tests/hub/experts/test_secret.py::test_a_server_that_echoes_it_escaped_puts_nothing_on_record
+
 test-adapters: $(ADAPTERS) ## test what speaks OpenAI's API, A2A, MCP and webhooks, with real peers
 	@$(BIN)/python -c 'from importlib.metadata import version as v; \
 		print("with", *(f"{name} {v(name)}" for name in "$(CLIENTS)".split()), sep="  ")'
-	@QUORATE_ALL_ADAPTERS=1 $(BIN)/python -m pytest tests/adapters tests/cards tests/mcp_server \
-		tests/council/test_executor_webhooks.py tests/council/test_executor_mcp.py \
-		tests/council/test_executor_declarations.py tests/council/test_executors.py \
-		tests/council/test_notify.py tests/cli/test_cli_council_peers.py \
-		tests/cli/test_cli_council_hooks.py tests/cli/test_cli_council_execute.py \
-		tests/hub/test_panel_tables.py
+	@QUORATE_ALL_ADAPTERS=1 $(BIN)/python -m pytest $(WITH_PEERS)
 
 test-mcp-conformance: $(ADAPTERS) ## the official conformance suite against the MCP server, where node is to be had
 	@$(BIN)/python tests/mcp_server/conformance.py
