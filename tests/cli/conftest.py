@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from cli_forking import Forking
 
 from quorate.cli.app import run
 
@@ -45,9 +46,44 @@ def quorate(capfd):
     return call
 
 
+@pytest.fixture(scope="session")
+def forking():
+    server = Forking(ENVIRONMENT)
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def fork(forking):
+    """Start a command in a process forked off a prepared one, with pipes."""
+    started = []
+
+    def call(*arguments, **options):
+        started.append(forking.start(*arguments, **options))
+        return started[-1]
+
+    yield call
+    for running in started:
+        running.close()
+
+
+@pytest.fixture
+def forked(fork):
+    """Run a command in a process forked off a prepared one."""
+
+    def call(*arguments, given="", **options):
+        running = fork(*arguments, **options)
+        out, err = (told.decode() for told in running.communicate(given.encode()))
+        assert "Traceback" not in err, err
+        assert "Fatal" not in err, err
+        return subprocess.CompletedProcess(arguments, running.returncode, out, err)
+
+    return call
+
+
 @pytest.fixture
 def process():
-    """Run a command in a process of its own."""
+    """Run a command in a process of its own, started as a shell starts it."""
 
     def call(*arguments, **options):
         given = {"capture_output": True, "text": True, "timeout": 60, "env": ENVIRONMENT}
@@ -62,7 +98,7 @@ def process():
 
 @pytest.fixture
 def start():
-    """Start a command in a process of its own, with pipes."""
+    """Start a command in a process of its own, as a shell does, with pipes."""
     started = []
 
     def call(*arguments, **options):

@@ -1,7 +1,6 @@
 """``quorate bench``: what it needs, what it writes, what it refuses; nothing is trained here."""
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -64,10 +63,11 @@ def test_the_named_rules_are_those_of_fusion_and_the_vote():
         ("quorate bench moe --attack sign", "sign_flip"),
     ],
 )
-def test_shells_complete_them(process, typed, offered):
-    words = {"COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))}
-    environment = os.environ | words | {"_QUORATE_COMPLETE": "complete_bash"}
-    assert offered in process(env=environment).stdout.split()
+def test_shells_complete_them(quorate, monkeypatch, typed, offered):
+    monkeypatch.setenv("_QUORATE_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", typed)
+    monkeypatch.setenv("COMP_CWORD", str(typed.count(" ")))
+    assert offered in quorate()[1].split()
 
 
 def test_without_pytorch_the_lab_says_what_to_install(quorate, monkeypatch):
@@ -199,28 +199,29 @@ OTHER = """
 """
 
 
-@pytest.mark.parametrize("body", [SWALLOWED, EXECUTED, OTHER])
-def test_ctrl_c_ends_it_wherever_it_comes(tmp_path, body):
+@pytest.mark.parametrize(
+    ("body", "more"),
+    [(SWALLOWED, ()), (SWALLOWED, ("--json",)), (EXECUTED, ("--json",)), (OTHER, ())],
+)
+def test_ctrl_c_ends_it_wherever_it_comes(tmp_path, body, more):
     pytest.importorskip("matplotlib", reason="needs quorate[plots]")
     (tmp_path / "patched.py").write_text(PATCHED.replace("{body}", body))
-    folder = tmp_path / "new" / "below"
-    for more in ((), ("--json",)):
-        arguments = ("bench", "fusion", *more, "--out", str(folder))
-        # As python -m quorate: there alone does Python end by the signal after all.
-        done = subprocess.run(
-            [sys.executable, "-m", "patched", *arguments],
-            capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path,
-        )  # fmt: skip
-        # Not -2, which is what ends by the signal itself leaves.
-        assert done.returncode == 130, done.stderr
-        assert done.stderr.splitlines()[-1] == "interrupted"
-        assert "ignored" not in done.stderr
-        assert not (tmp_path / "new").exists()
-        if more:
-            told = json.loads(done.stdout)
-            assert (told["error"]["type"], told["exit_code"]) == ("Interrupted", 130)
-        else:
-            assert done.stdout == ""
+    arguments = ("bench", "fusion", *more, "--out", str(tmp_path / "new" / "below"))
+    # As python -m quorate: there alone does Python end by the signal after all.
+    done = subprocess.run(
+        [sys.executable, "-m", "patched", *arguments],
+        capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path,
+    )  # fmt: skip
+    # Not -2, which is what ends by the signal itself leaves.
+    assert done.returncode == 130, done.stderr
+    assert done.stderr.splitlines()[-1] == "interrupted"
+    assert "ignored" not in done.stderr
+    assert not (tmp_path / "new").exists()
+    if more:
+        told = json.loads(done.stdout)
+        assert (told["error"]["type"], told["exit_code"]) == ("Interrupted", 130)
+    else:
+        assert done.stdout == ""
 
 
 def test_a_folder_that_was_there_stays_after_a_failure(monkeypatch, quorate, tmp_path):

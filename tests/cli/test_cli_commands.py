@@ -339,24 +339,27 @@ def test_json_changes_no_exit_code(here, quorate):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
-def test_a_full_standard_output_is_named_on_standard_error(here, process):
+def test_a_full_standard_output_is_named_on_standard_error(here, process, forked):
     with open("/dev/full", "w") as full:  # noqa: PTH123
-        for arguments in (
-            ("ledger", "ls"), ("ledger", "ls", "--json"), ("explain", "99", "--json"),
-            ("ledger", "checkpoint"), ("explain", "1"), ("--version",),
-        ):  # fmt: skip
-            for more in ({}, {"PYTHONUNBUFFERED": "1"}):
-                done = process(
-                    *arguments, stdout=full, capture_output=False, stderr=-1,
-                    env={**ENVIRONMENT, **more},
-                )  # fmt: skip
-                assert done.returncode == 5, arguments
-                full_words, *others = done.stderr.splitlines()
-                assert full_words == (
-                    "error: standard output cannot be written: No space left on device"
-                )
-                # What was to be told there is told here.
-                assert bool(others) == ("99" in arguments)
+        to_full = {"stdout": full, "capture_output": False, "stderr": -1}
+        unbuffered = to_full | {"env": {**ENVIRONMENT, "PYTHONUNBUFFERED": "1"}}
+        listed, failing = ("ledger", "ls", "--json"), ("explain", "99", "--json")
+        runs = [
+            (arguments, forked, {"stdout": full.fileno()})
+            for arguments in (
+                ("ledger", "ls"), listed, failing, ("ledger", "checkpoint"), ("explain", "1"),
+                ("--version",),
+            )
+        ]  # fmt: skip
+        runs += [(listed, process, to_full)]
+        runs += [(arguments, process, unbuffered) for arguments in (listed, failing)]
+        for arguments, run, options in runs:
+            done = run(*arguments, **options)
+            assert done.returncode == 5, arguments
+            full_words, *others = done.stderr.splitlines()
+            assert full_words == "error: standard output cannot be written: No space left on device"
+            # What was to be told there is told here.
+            assert bool(others) == ("99" in arguments)
 
 
 def test_no_arguments_show_the_help(quorate):
@@ -388,6 +391,14 @@ def test_every_command_and_option_says_what_it_does_and_has_json():
         mute += [(words, each.name) for each in command.params if not getattr(each, "help", None)]
     assert bare == {"mcp"}
     assert mute == []
+
+
+@pytest.mark.parametrize("command", ["council", "ledger"])
+def test_all_commands_are_put_together_once_in_a_process(quorate, monkeypatch, command):
+    """It takes longer than most commands do."""
+    first = quorate(command, "--help")
+    monkeypatch.setattr("typer.main.get_command_from_info", None)
+    assert quorate(command, "--help") == first
 
 
 def test_foreign_text_cannot_rewrite_the_screen(here, quorate):

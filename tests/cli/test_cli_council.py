@@ -1,5 +1,6 @@
 """``quorate council``: what voters see and do, and what programs read."""
 
+import re
 import tomllib
 
 import pytest
@@ -21,7 +22,7 @@ def council(tmp_path, monkeypatch, quorate):
 def test_what_a_proposal_needs_is_the_same_json_everywhere(council):
     proposed = told(council("propose", "terminate", "--target", "x", "--as", "anna", "--json"))
     assert set(proposed) == TOLD
-    assert (proposed["status"], proposed["expires_in_seconds"] > 3590) == ("open", True)
+    assert (proposed["status"], proposed["expires_in_seconds"] > 3000) == ("open", True)
     voted = told(council(*ballot("p1", "approve", "ben"), "--json"))
     assert set(voted) == TOLD
     assert voted["needs"] == {
@@ -81,7 +82,7 @@ def test_weight_is_told_where_heads_do_not_bring_it(council, quorate, tmp_path):
 def test_times_are_the_readers_own(council):
     council("propose", "quarantine", "--target", "x", "--as", "anna", "--expires", "1h30m")
     out = council("list")[1]
-    assert " IST (in 89 min), then no quorum as the votes stand" in out
+    assert re.search(r" IST \(in 8\d min\), then no quorum as the votes stand", out)
     never = council("propose", "quarantine", "--target", "y", "--as", "ben", "--expires", "never")
     assert "time: no limit" in never[1]
 

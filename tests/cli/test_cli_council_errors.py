@@ -206,14 +206,12 @@ def test_what_liars_write_cannot_rewrite_a_terminal(council):
         assert r'"x\u001b[2J\n[red]y"' in out
 
 
-def test_shells_are_offered_ids_and_actions(proposed, process):
+def test_shells_are_offered_ids_and_actions(proposed, quorate, monkeypatch):
     def offered(*words):
-        environment = os.environ | {
-            "_QUORATE_COMPLETE": "complete_bash",
-            "COMP_WORDS": " ".join(("quorate", "council", *words)),
-            "COMP_CWORD": str(len(words) + 1),
-        }
-        return process(env=environment).stdout.split()
+        monkeypatch.setenv("_QUORATE_COMPLETE", "complete_bash")
+        monkeypatch.setenv("COMP_WORDS", " ".join(("quorate", "council", *words)))
+        monkeypatch.setenv("COMP_CWORD", str(len(words) + 1))
+        return quorate()[1].split()
 
     assert offered("show", "p") == ["p1"]
     assert offered("propose", "re") == ["release", "restrict"]

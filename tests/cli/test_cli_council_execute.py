@@ -15,7 +15,7 @@ from quorate.council.rules.values import token_digest
 from quorate.ledger import Ledger, Policy, Receipt, read_verifier
 
 FENCE = (
-    '[executors.quarantine]\nkind = "command"\ncommand = ["./fence.sh", "--now"]\ntimeout = 20\n'
+    '[executors.quarantine]\nkind = "command"\ncommand = ["./fence.sh", "--now"]\ntimeout = 60\n'
 )
 
 
@@ -49,7 +49,7 @@ def test_a_program_gets_the_order_and_its_result_is_sealed(council, tmp_path):
 def test_what_is_sealed_names_exactly_the_declaration(council):
     declare(FENCE)
     written = {
-        "kind": "command", "command": ["./fence.sh", "--now"], "timeout": "20",
+        "kind": "command", "command": ["./fence.sh", "--now"], "timeout": "60",
     }  # fmt: skip
     form = "quorate/council-executor/v1"
     expected = digest({"form": form, "action": "quarantine", "executor": written})
@@ -60,7 +60,7 @@ def test_what_is_sealed_names_exactly_the_declaration(council):
     assert intent["executor"] == f"command:fence.sh#{expected}"
     # Another argument, or the same for another action, is another declaration.
     file = Path("council.toml")
-    for old, new in (('"--now"', '"--later"'), ("timeout = 20", "timeout = 21")):
+    for old, new in (('"--now"', '"--later"'), ("timeout = 60", "timeout = 61")):
         file.write_text(file.read_text().replace(old, new))
         (again,) = CouncilFile(file).executors.values()
         assert again.digest != expected
@@ -68,12 +68,12 @@ def test_what_is_sealed_names_exactly_the_declaration(council):
     assert CouncilFile(file).executors["restrict"].digest != again.digest
 
 
-def test_of_two_terminals_that_execute_at_once_one_runs_the_program(council, start, tmp_path):
-    program("fence.sh", "echo ran >> runs", "sleep 1")
+def test_of_two_terminals_that_execute_at_once_one_runs_the_program(council, fork, tmp_path):
+    program("fence.sh", "echo ran >> runs", "sleep 0.3")
     declare(FENCE)
     id_ = approved(council)
     council("tally", id_)
-    racing = [start("council", "execute", id_, "--json") for _ in range(3)]
+    racing = [fork("council", "execute", id_, "--json") for _ in range(3)]
     done = [(json.loads(p.communicate(timeout=60)[0]), p.returncode) for p in racing]
     assert sorted(code for _, code in done) == [0, 2, 2]
     assert sorted(found["begun"] for found, _ in done) == [False, False, True]
@@ -235,12 +235,12 @@ def test_without_the_library_an_address_begins_nothing(council, monkeypatch):
     assert events(council, "intent") == []
 
 
-def test_an_interrupted_execution_is_never_begun_again(council, start, tmp_path):
+def test_an_interrupted_execution_is_never_begun_again(council, fork, tmp_path):
     program("fence.sh", "echo ran >> runs", "sleep 600")
-    declare(FENCE.replace("20", "600"))
+    declare(FENCE.replace("60", "600"))
     id_ = approved(council)
     council("tally", id_)
-    running = start("council", "execute", id_, preexec_fn=interruptible)
+    running = fork("council", "execute", id_)
     for _ in range(600):
         if (tmp_path / "runs").exists():
             break
@@ -259,11 +259,6 @@ def test_an_interrupted_execution_is_never_begun_again(council, start, tmp_path)
     assert (tmp_path / "runs").read_text() == "ran\n"
     resolve = ("resolve", id_, "failed", "--reason", "it was killed", "--as", "dana")
     assert "execution: failed" in council(*resolve)[1]
-
-
-def interruptible():
-    # A shell may have started the tests with SIGINT ignored.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def test_check_says_what_could_begin_and_begins_nothing(council, tmp_path):

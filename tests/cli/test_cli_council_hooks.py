@@ -134,8 +134,8 @@ def test_an_address_is_told_with_its_token(council, monkeypatch):
     assert "t0ken" not in str(notices())
 
 
-def test_it_goes_on_telling_while_it_runs(ear, start):
-    running = start("council", "watch", "--every", "100ms", preexec_fn=interruptible)
+def test_it_goes_on_telling_while_it_runs(ear, fork):
+    running = fork("council", "watch", "--every", "100ms")
     lines = []
     reader = threading.Thread(
         target=lambda: lines.extend(iter(running.stdout.readline, b"")), daemon=True
@@ -160,14 +160,10 @@ def until(true, what):
     pytest.fail(f"waited in vain until {what}")
 
 
-def interruptible():
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-def test_two_that_watch_at_once_seal_one_word_on_each_notice(ear, start):
+def test_two_that_watch_at_once_seal_one_word_on_each_notice(ear, fork):
     approved(ear, "restrict")
     ear("tally", "p1")
-    running = [start("council", "watch", "--once") for _ in range(2)]
+    running = [fork("council", "watch", "--once") for _ in range(2)]
     assert [(p.communicate(timeout=60), p.returncode)[1] for p in running] == [0, 0]
     # Each comes at least once; whoever keeps the ids takes it once.
     assert set(heard()) == {("proposed", "p1"), ("decided", "p1")}

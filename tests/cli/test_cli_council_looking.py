@@ -255,7 +255,7 @@ def test_a_clock_ahead_is_told(council, tmp_path):
 
 def test_show_tells_the_whole_story(council):
     program("fence.sh", 'echo "$0 went wrong" >&2', "exit 7")
-    declare('[executors.quarantine]\nkind = "command"\ncommand = ["./fence.sh"]\ntimeout = 1\n')
+    declare('[executors.quarantine]\nkind = "command"\ncommand = ["./fence.sh"]\ntimeout = 60\n')
     id_ = approved(council)
     assert council("execute", id_, "--as", "ben", "--key", "keys/voters/ben.key")[0] == 5
     out = council("show", id_)[1]

@@ -66,9 +66,9 @@ def test_a_new_electorate_is_proposed_once(council, tmp_path):
     assert proposals(council) == ["p1"]
 
 
-def test_of_several_terminals_that_repeat_it_at_once_one_proposes(council, start):
+def test_of_several_terminals_that_repeat_it_at_once_one_proposes(council, fork):
     racing = [
-        start("council", *PROPOSE, *signing(PROPOSE), "--once", "k", "--json") for _ in range(4)
+        fork("council", *PROPOSE, *signing(PROPOSE), "--once", "k", "--json") for _ in range(4)
     ]
     done = [(json.loads(p.communicate(timeout=60)[0])["proposal"], p.returncode) for p in racing]
     assert done == [("p1", 0)] * 4

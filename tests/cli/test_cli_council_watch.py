@@ -40,8 +40,8 @@ def interruptible():
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def test_watch_tells_each_change_in_a_line_until_it_is_interrupted(council, start):
-    watching = start("council", "watch", "--look", "--every", "100ms", preexec_fn=interruptible)
+def test_watch_tells_each_change_in_a_line_until_it_is_interrupted(council, fork):
+    watching = fork("council", "watch", "--look", "--every", "100ms")
     lines = reading(watching.stdout)
     until(lambda: any(b"nothing is open" in line for line in lines), "the state is told")
     council("propose", "quarantine", "--target", "x", "--as", "anna", "--expires", "1ms")
@@ -52,9 +52,8 @@ def test_watch_tells_each_change_in_a_line_until_it_is_interrupted(council, star
     assert watching.wait(timeout=60) == 130
 
 
-def test_watch_gives_programs_one_object_on_each_line(council, start):
-    looking = ("council", "watch", "--look", "--every", "100ms", "--json")
-    watching = start(*looking, preexec_fn=interruptible)
+def test_watch_gives_programs_one_object_on_each_line(council, fork):
+    watching = fork("council", "watch", "--look", "--every", "100ms", "--json")
     lines = reading(watching.stdout)
     until(lambda: lines, "the state is told")
     council("propose", "quarantine", "--target", "x", "--as", "anna", "--expires", "1ms")
@@ -68,9 +67,9 @@ def test_watch_gives_programs_one_object_on_each_line(council, start):
     assert watching.wait(timeout=60) == 130
 
 
-def test_watch_notices_that_the_record_got_shorter(council, start, tmp_path):
+def test_watch_notices_that_the_record_got_shorter(council, fork, tmp_path):
     council("propose", "quarantine", "--target", "x", "--as", "anna")
-    watching = start("council", "watch", "--every", "100ms")
+    watching = fork("council", "watch", "--every", "100ms")
     lines = reading(watching.stdout)
     until(lambda: lines, "the state is told")
     with sqlite3.connect(tmp_path / "council.db") as store:

@@ -9,7 +9,7 @@ import time
 import pytest
 
 KINDS = {
-    "a program": 'kind = "subprocess"\ncommand = ["python3", "judge.py"]',
+    "a program": 'kind = "subprocess"\ncommand = ["python3", "-S", "judge.py"]',
     "a function in a process": 'kind = "python"\ncall = "judge:decide"\nprocess = true',
 }
 
@@ -64,26 +64,20 @@ def folder(request, tmp_path, quorate):
 ARGUMENTS = ("run", "quorate.toml", "tasks.jsonl", "-o", "out.jsonl")
 
 
-def interruptible():
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-def in_the_background():
-    """As a shell starts what it does not wait for."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
+# A shell starts what it does not wait for so that it ignores interrupts.
 @pytest.mark.parametrize(
-    ("sign", "before"),
+    ("sign", "interrupts"),
     [
-        (signal.SIGINT, interruptible),
-        (signal.SIGTERM, interruptible),
-        (signal.SIGTERM, in_the_background),
-        (signal.SIGKILL, interruptible),
+        (signal.SIGINT, "heed"),
+        (signal.SIGTERM, "heed"),
+        (signal.SIGTERM, "ignore"),
+        (signal.SIGKILL, "heed"),
     ],
 )
-def test_a_run_that_is_stopped_leaves_no_process_and_goes_on(folder, start, process, sign, before):
-    running = start(*ARGUMENTS, cwd=folder, preexec_fn=before)
+def test_a_run_that_is_stopped_leaves_no_process_and_goes_on(
+    folder, fork, forked, sign, interrupts
+):
+    running = fork(*ARGUMENTS, cwd=folder, interrupts=interrupts)
     pids = folder / "pids"
     until(lambda: pids.exists() and len(pids.read_text().split()) > 1, "the second task is asked")
     asked = {int(pid) for pid in pids.read_text().split()}
@@ -98,7 +92,7 @@ def test_a_run_that_is_stopped_leaves_no_process_and_goes_on(folder, start, proc
     # Nobody can stop a program when the run is killed; it sees the end of its input afterwards.
     (folder / "free").touch()
     until(lambda: not any(map(alive, asked)), "no process of the run is left")
-    done = process(*ARGUMENTS, cwd=folder)
+    done = forked(*ARGUMENTS, cwd=folder)
     assert done.returncode == 0, done.stderr
     lines = [json.loads(line) for line in (folder / "out.jsonl").read_text().splitlines()]
     assert [(line["id"], line["status"], line["seq"]) for line in lines] == [

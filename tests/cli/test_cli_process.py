@@ -20,6 +20,7 @@ async def slow(task):
     return task
 
 async def never(task):
+    open("asked", "w").close()
     await asyncio.sleep(3600)
 
 async def stubborn(task):
@@ -49,23 +50,6 @@ def task_lines(count):
     return "".join(f'{{"id": "s{n}", "input": {n}}}\n' for n in range(count))
 
 
-def heeding_interrupts():
-    """Undo what a shell does to a test suite in its background: children would ignore SIGINT."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
-@pytest.fixture(params=["heeding", "ignoring"])
-def started_by_one(request):
-    """A test suite that heeds interrupts itself, or one in the background, that does not."""
-    handler = signal.getsignal(signal.SIGINT)
-    signal.signal(
-        signal.SIGINT,
-        signal.SIG_IGN if request.param == "ignoring" else signal.default_int_handler,
-    )
-    yield
-    signal.signal(signal.SIGINT, handler)
-
-
 def line_within(running, seconds=30.0):
     """The next line that the process prints, or a failure."""
     with selectors.DefaultSelector() as ready:
@@ -84,29 +68,29 @@ def wait_for(condition, seconds=30.0):
 # -- exit codes, as another program sees them
 
 
-def test_exit_0_and_3(here, process):
+def test_exit_0_and_3(here, process, forked):
     arguments = ("run", "quorate.toml", "tasks.jsonl", "-o", "decisions.jsonl")
     assert process(*arguments).returncode == 0
-    done = process(*arguments, "--strict")
+    done = forked(*arguments, "--strict")
     assert (done.returncode, done.stdout) == (3, "")
 
 
-def test_exit_2(here, process):
-    done = process("run", "quorate.toml", "tasks.jsonl")
+def test_exit_2(here, forked):
+    done = forked("run", "quorate.toml", "tasks.jsonl")
     assert (done.returncode, done.stdout) == (2, "")
-    done = process("verify", "ledger.db", "--json")
+    done = forked("verify", "ledger.db", "--json")
     assert (done.returncode, done.stderr) == (2, "")
     assert json.loads(done.stdout)["exit_code"] == 2
 
 
-def test_exit_4_and_5(here, process):
+def test_exit_4_and_5(here, process, forked):
     db = sqlite3.connect("ledger.db")
     with db:
         db.execute("UPDATE entries SET body = '{}' WHERE seq = 3")
     db.close()
     done = process("verify", "ledger.db", "--policy", "policy.toml")
     assert (done.returncode, "entry 3: " in done.stderr) == (4, True)
-    assert process("verify", "none.db", "--policy", "policy.toml").returncode == 5
+    assert forked("verify", "none.db", "--policy", "policy.toml").returncode == 5
 
 
 def hinted(text):
@@ -114,31 +98,29 @@ def hinted(text):
     return shlex.split(text.splitlines()[-1])
 
 
-def test_the_command_that_a_run_offers_works_as_it_is_typed(here, process):
+def test_the_command_that_a_run_offers_works_as_it_is_typed(here, forked):
     odd = here / "my panel"
     shutil.copytree(here, odd, ignore=lambda *_: {"my panel"})
     for folder in (here, odd):
         for told, left in (("--policy", "policy.toml"), ("--key", "keys/ledger.pub")):
             run = (os.path.relpath(folder / "quorate.toml"), folder / "tasks.jsonl")
-            command = hinted(process("run", *run, "-o", folder / "decisions.jsonl").stderr)
+            command = hinted(forked("run", *run, "-o", folder / "decisions.jsonl").stderr)
             assert (command[:2], command[3]) == (["quorate", "verify"], told)
-            done = process(*command[1:])
+            done = forked(*command[1:])
             assert (done.returncode, "9 entries" in done.stdout) == (0, True), done
             (folder / left).unlink()
-        told = process("run", *run, "-o", folder / "decisions.jsonl").stderr
+        told = forked("run", *run, "-o", folder / "decisions.jsonl").stderr
         assert hinted(told)[-2:] == ["--key", "PUBLIC-KEY-FILE"]
 
 
 # -- signals
 
 
-def test_an_interrupted_run_exits_130_and_a_rerun_completes_it(
-    here, start, process, started_by_one
-):
+def test_an_interrupted_run_exits_130_and_a_rerun_completes_it(here, fork, forked):
     panel(here)
     (here / "slow.jsonl").write_text(task_lines(100))
     out = here / "slow-out.jsonl"
-    running = start("run", "slow.toml", "slow.jsonl", "-o", out, preexec_fn=heeding_interrupts)
+    running = fork("run", "slow.toml", "slow.jsonl", "-o", out)
     wait_for(lambda: out.exists() and out.read_bytes().count(b"\n") >= 3)
     running.send_signal(signal.SIGINT)
     _, err = running.communicate(timeout=30)
@@ -151,18 +133,18 @@ def test_an_interrupted_run_exits_130_and_a_rerun_completes_it(
     assert 3 <= out.read_bytes().count(b"\n") < 100
     assert out.read_bytes().endswith(b"\n")
     panel(here, concurrency=100)
-    done = process("run", "slow.toml", "slow.jsonl", "-o", out, "--json")
+    done = forked("run", "slow.toml", "slow.jsonl", "-o", out, "--json")
     assert done.returncode == 0
     assert json.loads(done.stdout)["tasks"] == 100
     assert [json.loads(line)["id"] for line in out.read_text().splitlines()] == [
         f"s{n}" for n in range(100)
     ]
-    assert process("verify", "ledger.db", "--policy", "policy.toml", "--replay").returncode == 0
+    assert forked("verify", "ledger.db", "--policy", "policy.toml", "--replay").returncode == 0
 
 
-def test_an_interrupt_while_standard_input_is_awaited(here, start, started_by_one):
+def test_an_interrupt_while_standard_input_is_awaited(here, fork):
     panel(here)
-    running = start("run", "slow.toml", "-", "-o", "-", preexec_fn=heeding_interrupts)
+    running = fork("run", "slow.toml", "-", "-o", "-")
     running.stdin.write(task_lines(1).encode())
     running.stdin.flush()
     line_within(running)
@@ -174,13 +156,12 @@ def test_an_interrupt_while_standard_input_is_awaited(here, start, started_by_on
     assert b"Fatal" not in err
 
 
-def test_an_interrupt_while_an_expert_hangs(here, start, started_by_one):
+def test_an_interrupt_while_an_expert_hangs(here, fork):
     panel(here, "never")
     (here / "slow.jsonl").write_text(task_lines(1))
     out = here / "slow-out.jsonl"
-    running = start("run", "slow.toml", "slow.jsonl", "-o", out, preexec_fn=heeding_interrupts)
-    wait_for(out.exists)
-    time.sleep(0.3)
+    running = fork("run", "slow.toml", "slow.jsonl", "-o", out)
+    wait_for((here / "asked").exists)
     running.send_signal(signal.SIGINT)
     _, err = running.communicate(timeout=30)
     assert running.returncode == 130
@@ -191,8 +172,8 @@ def test_an_interrupt_while_an_expert_hangs(here, start, started_by_one):
 # -- streams
 
 
-def test_each_task_of_a_stream_is_answered_before_the_next_is_there(here, start):
-    running = start("run", "quorate.toml", "-", "-o", "-")
+def test_each_task_of_a_stream_is_answered_before_the_next_is_there(here, fork):
+    running = fork("run", "quorate.toml", "-", "-o", "-")
     for n in range(5):
         task = {"id": f"n{n}", "input": {"from": "ana@example.com", "text": "Lunch?"}}
         running.stdin.write(json.dumps(task).encode() + b"\n")
@@ -204,26 +185,26 @@ def test_each_task_of_a_stream_is_answered_before_the_next_is_there(here, start)
     assert b"5 tasks: 5 committed" in err
 
 
-def test_a_stream_can_be_sent_again(here, process):
+def test_a_stream_can_be_sent_again(here, forked):
     arguments = ("run", "quorate.toml", "-", "-o")
     tasks = (here / "tasks.jsonl").read_text()
-    done = process(*arguments, "new.jsonl", input=tasks)
+    done = forked(*arguments, "new.jsonl", given=tasks)
     assert (done.returncode, "8 of them decided earlier" in done.stderr) == (0, True)
     assert (here / "new.jsonl").read_bytes() == (here / "decisions.jsonl").read_bytes()
-    assert process(*arguments, "-", input=tasks).stdout == (here / "decisions.jsonl").read_text()
+    assert forked(*arguments, "-", given=tasks).stdout == (here / "decisions.jsonl").read_text()
 
 
-def test_tasks_redirected_from_a_file_are_checked_before_any_is_decided(here, process):
+def test_tasks_redirected_from_a_file_are_checked_before_any_is_decided(here, forked):
     (here / "bad.jsonl").write_text('{"id": "n1", "input": 1}\nbroken\n')
     with (here / "bad.jsonl").open() as tasks:
-        done = process("run", "quorate.toml", "-", "-o", "-", stdin=tasks)
+        done = forked("run", "quorate.toml", "-", "-o", "-", stdin=tasks.fileno())
     assert (done.returncode, done.stdout) == (2, "")
     assert "error: -:2: $: not JSON" in done.stderr
 
 
-def test_what_comes_before_a_broken_line_of_a_stream_is_decided(here, process):
+def test_what_comes_before_a_broken_line_of_a_stream_is_decided(here, forked):
     panel(here)
-    done = process("run", "slow.toml", "-", "-o", "-", input=task_lines(20) + "broken\n{}\n")
+    done = forked("run", "slow.toml", "-", "-o", "-", given=task_lines(20) + "broken\n{}\n")
     assert done.returncode == 2
     assert "error: -:21: $: not JSON" in done.stderr
     assert [json.loads(line)["id"] for line in done.stdout.splitlines()] == [
@@ -232,11 +213,11 @@ def test_what_comes_before_a_broken_line_of_a_stream_is_decided(here, process):
 
 
 @pytest.mark.parametrize("how", ["never", "stubborn", "stuck"])
-def test_an_expert_that_hangs_times_out_and_holds_up_nothing(here, process, how):
+def test_an_expert_that_hangs_times_out_and_holds_up_nothing(here, forked, how):
     panel(here, how)
     text = (here / "slow.toml").read_text()
     (here / "slow.toml").write_text(text + "timeout = 0.1\n")
-    done = process("run", "slow.toml", "-", "-o", "-", input=task_lines(4))
+    done = forked("run", "slow.toml", "-", "-o", "-", given=task_lines(4))
     assert done.returncode == 0
     for line in done.stdout.splitlines():
         assert json.loads(line)["absent"] == [{"expert_id": "e", "reason": "timeout"}]
@@ -244,7 +225,7 @@ def test_an_expert_that_hangs_times_out_and_holds_up_nothing(here, process, how)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
-def test_a_full_standard_output_is_named_and_decides_nothing_twice(here, process):
+def test_a_full_standard_output_is_named_and_decides_nothing_twice(here, process, forked):
     with open("/dev/full", "w") as full:  # noqa: PTH123
         done = process(
             "run", "quorate.toml", "tasks.jsonl", "-o", "-", stdout=full, capture_output=False,
@@ -254,10 +235,10 @@ def test_a_full_standard_output_is_named_and_decides_nothing_twice(here, process
         assert "the output - cannot be written: No space left on device" in done.stderr
         assert "every decision is in the ledger" in done.stderr
         for arguments in (("ledger", "ls"), ("ledger", "ls", "--json"), ("--version",)):
-            done = process(*arguments, stdout=full, capture_output=False, stderr=-1)
+            done = forked(*arguments, stdout=full.fileno())
             assert done.returncode == 5, arguments
             assert "Exception" not in done.stderr
-    done = process("run", "quorate.toml", "tasks.jsonl", "-o", "-")
+    done = forked("run", "quorate.toml", "tasks.jsonl", "-o", "-")
     assert "8 of them decided earlier" in done.stderr
 
 
@@ -272,12 +253,12 @@ def test_a_full_standard_output_is_named_and_decides_nothing_twice(here, process
         ("run", "quorate.toml", "tasks.jsonl", "-o", "-"),
     ],
 )
-def test_a_reader_that_goes_away_is_no_crash(here, process, arguments):
+def test_a_reader_that_goes_away_is_no_crash(here, forked, arguments):
     """As in ``quorate ledger ls | head -1``."""
     reading, writing = os.pipe()
     os.close(reading)
     try:
-        done = process(*arguments, stdout=writing, capture_output=False, stderr=-1)
+        done = forked(*arguments, stdout=writing)
     finally:
         os.close(writing)
     assert done.returncode == 5
@@ -297,14 +278,12 @@ def test_closed_standard_streams_are_no_crash(here, process):
 
 
 def test_output_in_a_poor_encoding_is_no_crash(here, process):
-    for encoding in ("ascii", "latin-1"):
+    for encoding, *commands in (
+        ("ascii", ("explain", "1"), ("--help",)),
+        ("latin-1", ("ledger", "ls", "-n", "2"), ("nonsense",)),
+    ):
         environment = {**os.environ, "PYTHONIOENCODING": encoding, "COLUMNS": "60"}
-        for arguments in (
-            ("explain", "1"),
-            ("ledger", "ls", "-n", "2"),
-            ("--help",),
-            ("nonsense",),
-        ):
+        for arguments in commands:
             assert process(*arguments, env=environment).returncode in {0, 2}
 
 
@@ -323,32 +302,32 @@ def entries():
     return count
 
 
-def test_two_runs_at_once_on_one_output(here, start, process):
+def test_two_runs_at_once_on_one_output(here, fork, forked):
     panel(here, "never")
     (here / "slow.jsonl").write_text(task_lines(1))
     out = here / "slow-out.jsonl"
     arguments = ("run", "slow.toml", "slow.jsonl", "-o", out)
-    first = start(*arguments)
+    first = fork(*arguments)
     # The panel is sealed after the output is locked.
     wait_for(lambda: entries() == 9 + 1)
-    second = process(*arguments)
+    second = forked(*arguments)
     assert second.returncode == 5
     assert "is being written by another run" in second.stderr
     first.kill()
     first.wait()
     # A run that was killed leaves no lock behind.
     panel(here)
-    assert process(*arguments).returncode == 0
+    assert forked(*arguments).returncode == 0
 
 
-def test_two_runs_at_once_on_one_ledger_seal_nothing_twice(here, start, process):
+def test_two_runs_at_once_on_one_ledger_seal_nothing_twice(here, fork, forked):
     panel(here, concurrency=4)
     (here / "slow.jsonl").write_text(task_lines(60))
-    both = [start("run", "slow.toml", "slow.jsonl", "-o", f"out{n}.jsonl") for n in (1, 2)]
+    both = [fork("run", "slow.toml", "slow.jsonl", "-o", f"out{n}.jsonl") for n in (1, 2)]
     for running in both:
         _, err = running.communicate(timeout=60)
         assert running.returncode == 0, err
     assert (here / "out1.jsonl").read_bytes() == (here / "out2.jsonl").read_bytes()
-    report = json.loads(process("verify", "ledger.db", "--policy", "policy.toml", "--json").stdout)
+    report = json.loads(forked("verify", "ledger.db", "--policy", "policy.toml", "--json").stdout)
     # Nine of the starter panel; then this panel, and each task once.
     assert report["size"] == 9 + 1 + 60

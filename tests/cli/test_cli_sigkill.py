@@ -1,17 +1,14 @@
-"""`quorate run` killed at fifty random moments: nothing is lost, nothing is sealed twice.
+"""`quorate run` killed at random moments: nothing is lost, nothing is sealed twice.
 
-Most runs are forked off a process that has everything imported, so that the kills fall
-into the work and not into starting; some are the command itself, killed from its first
-moments on.
+Most runs are forked off a process that has everything imported, and killed after so many more
+lines of their work; some are the command itself, killed from its first moments on.
 """
 
 import contextlib
 import json
-import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -20,9 +17,9 @@ import pytest
 from quorate.hub.lines import decision_line
 from quorate.ledger import Ledger
 
-TASKS = 160
-WARM_KILLS = 42
-COLD_KILLS = 8
+TASKS = 96
+WARM_KILLS = 20
+COLD_KILLS = 4
 
 PANEL = """
 [ledger]
@@ -55,42 +52,6 @@ async def nap1(task):
 async def nap2(task):
     return 0
 """
-FORKING = """
-import os, sys
-import quorate.hub.deciding, quorate.hub.panel_record, quorate.hub.run, quorate.hub.trace
-from quorate.cli.app import run
-for line in sys.stdin:
-    child = os.fork()
-    if child == 0:
-        os._exit(run(line.rstrip().split("\\t")))
-    print(child, flush=True)
-    _, status = os.waitpid(child, 0)
-    print(os.waitstatus_to_exitcode(status), flush=True)
-"""
-
-
-@pytest.fixture
-def forking():
-    """Runs a command in a forked process; kills it after some seconds if given."""
-    server = subprocess.Popen(
-        [sys.executable, "-c", FORKING],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-    )  # fmt: skip
-
-    def command(*arguments, kill_after=None):
-        server.stdin.write("\t".join(map(str, arguments)) + "\n")
-        server.stdin.flush()
-        child = int(server.stdout.readline())
-        if kill_after is not None:
-            time.sleep(kill_after)
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(child, signal.SIGKILL)
-        return int(server.stdout.readline())
-
-    yield command
-    server.stdin.close()
-    server.wait(timeout=60)
-    server.stdout.close()
 
 
 @pytest.fixture
@@ -144,26 +105,60 @@ def check_end(folder, quorate):
     assert report["replayed"] == TASKS + 1
 
 
-def test_killed_in_the_midst_of_its_work(forking, new_folder, quorate):
+def lines_of(folder):
+    out = folder / "out.jsonl"
+    return out.read_bytes().count(b"\n") if out.exists() else 0
+
+
+def until(true):
+    deadline = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.0005)
+
+
+def until_written(folder, lines):
+    """Wait until there are so many lines of output."""
+    until(lambda: lines_of(folder) >= min(lines, TASKS))
+
+
+def until_sealing(folder, running):
+    """Wait until something is written into the ledger, or the run has ended."""
+    log = folder / "ledger.db-wal"
+
+    def written():
+        with contextlib.suppress(FileNotFoundError):
+            return log.stat().st_mtime_ns
+        return None
+
+    before = written()
+    until(lambda: written() != before or running.poll() is not None)
+
+
+def test_killed_in_the_midst_of_its_work(fork, forked, new_folder, quorate):
     chance = random.Random(20)
     kills, chain, left = 0, 0, set()
     while kills < WARM_KILLS:
         folder = new_folder(f"chain{chain}")
         chain += 1
-        while kills < WARM_KILLS:
-            code = forking(*run_arguments(folder), kill_after=chance.uniform(0.01, 0.45))
-            if code == 0:
-                break
-            assert code == -signal.SIGKILL
+        while kills < WARM_KILLS and lines_of(folder) < TASKS:
+            running = fork(*run_arguments(folder))
+            until_written(folder, lines_of(folder) + chance.randrange(12))
+            if chance.random() < 0.5:
+                until_sealing(folder, running)
+            else:
+                time.sleep(chance.uniform(0, 0.03))
+            running.kill()
+            assert running.wait() in {-signal.SIGKILL, 0}
             kills += 1
             left.add(check_after_kill(folder))
-        assert forking(*run_arguments(folder)) == 0
+        assert forked(*run_arguments(folder)).returncode == 0
         check_end(folder, quorate)
     # The kills did fall into the work.
-    assert len(left - {0, TASKS}) >= WARM_KILLS // 8
+    assert len(left - {0, TASKS}) >= WARM_KILLS // 3
 
 
-def test_killed_from_its_first_moments_on(start, new_folder, quorate, forking):
+def test_killed_from_its_first_moments_on(start, new_folder, quorate, forked):
     chance = random.Random(21)
     folder = new_folder("cold")
     for _ in range(COLD_KILLS):
@@ -174,5 +169,5 @@ def test_killed_from_its_first_moments_on(start, new_folder, quorate, forking):
         running.communicate()
         assert running.returncode in {-signal.SIGKILL, 0}
         check_after_kill(folder)
-    assert forking(*run_arguments(folder)) == 0
+    assert forked(*run_arguments(folder)).returncode == 0
     check_end(folder, quorate)

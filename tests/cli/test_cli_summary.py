@@ -44,11 +44,14 @@ def ab(task):
 def c(task):
     return Answer("c", 0.1, ranking=["c"])
 """
-SLEEPY = """
-import json, sys, time
+# It answers once eight of its kind have been asked, each in a process of its own.
+PATIENT = """
+import json, os, sys, time
 for line in sys.stdin:
     asked = json.loads(line)
-    time.sleep(0.4)
+    open(f"asked-{os.getpid()}", "w").close()
+    while sum(name.startswith("asked-") for name in os.listdir()) < 8:
+        time.sleep(0.02)
     print(json.dumps({"id": asked["id"], "payload": "yes", "confidence": 0.9}), flush=True)
 """
 
@@ -68,7 +71,7 @@ def folder(tmp_path, monkeypatch, quorate):
     monkeypatch.chdir(tmp_path)
     quorate("keys", "new", "ledger.key")
     (tmp_path / "experts.py").write_text(CODE)
-    (tmp_path / "sleepy.py").write_text(SLEEPY)
+    (tmp_path / "patient.py").write_text(PATIENT)
 
     def declare(arbiter, *experts, tasks=1, concurrency=8):
         ledger = '[ledger]\nurl = "sqlite:///ledger.db"\nsigner = "ledger.key"'
@@ -96,7 +99,7 @@ FALLBACK = f'{QUORUM}\non_under_quorum = "fallback"\nfallback = "b"'
 @pytest.mark.parametrize(("more", "places"), [("", 6), ("processes = 2\n", 2)])
 @pytest.mark.parametrize("kind", ["subprocess", "python"])
 def test_there_are_as_many_processes_as_tasks_side_by_side(folder, kind, more, places):
-    command = f'command = ["{sys.executable}", "sleepy.py"]\n'
+    command = f'command = ["{sys.executable}", "patient.py"]\n'
     made = {
         "subprocess": program("p", command + more),
         "python": expert("p", "yes", "process = true\n" + more),
@@ -106,7 +109,7 @@ def test_there_are_as_many_processes_as_tasks_side_by_side(folder, kind, more, p
 
 
 def test_many_tasks_side_by_side_make_no_process_late(folder, quorate):
-    command = f'command = ["{sys.executable}", "sleepy.py"]\ntimeout = 10\n'
+    command = f'command = ["{sys.executable}", "patient.py"]\ntimeout = 60\n'
     where = folder(QUORUM, program("p", command), tasks=8)
     assert quorate(*RUN, "--strict")[0] == 0
     assert [line["status"] for line in lines(where)] == ["committed"] * 8

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Annotated, Final
+from functools import cache
+from typing import Annotated, Any, Final
 
 import typer
+from typer.main import get_command
 
 import quorate
 from quorate.cli import (
@@ -102,6 +104,12 @@ app.add_typer(serve.app, name="serve", rich_help_panel=_SERVE)
 app.command("mcp", rich_help_panel=_SERVE)(serve.mcp)
 
 
+@cache
+def _commands() -> Callable[..., Any]:
+    # Calling the app itself would put all commands together again for each one that is run.
+    return get_command(app)
+
+
 def exit_code(error: QuorateError) -> int:
     """The exit code that tells whose fault an error was."""
     if isinstance(error, VerificationError):
@@ -144,7 +152,7 @@ def _dispatch(arguments: list[str], *, as_json: bool) -> int:
             raise UsageError(f"the argument {argument!r} is not UTF-8 text") from error
     try:
         # People get usage errors in a box; for programs they have to be caught.
-        code = app(arguments, prog_name="quorate", standalone_mode=not as_json)
+        code = _commands()(arguments, prog_name="quorate", standalone_mode=not as_json)
     except _MISTYPED as error:
         raise UsageError(_words(error)) from error
     except SystemExit as done:

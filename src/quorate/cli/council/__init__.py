@@ -30,6 +30,8 @@ class _Late(TyperGroup):
         return super().resolve_command(ctx, args)
 
     def _fill(self) -> None:
+        if self.commands:
+            return
         from quorate.cli.council import commands
 
         self.commands.update(getattr(get_command(commands.app), "commands", {}))
