@@ -507,10 +507,19 @@ def test_means_are_checked(options):
 
 def test_cancelling_stops_whoever_is_being_asked():
     seen = []
+    asked = asyncio.Event()
+
+    async def hangs(task):
+        asked.set()
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            seen.append("a")
+            raise
 
     async def main():
-        asking = asyncio.ensure_future(decide([never("a", seen)], TASK, Arbiter()))
-        await asyncio.sleep(0.05)
+        asking = asyncio.ensure_future(decide([Expert("a", hangs)], TASK, Arbiter()))
+        await asyncio.wait_for(asked.wait(), 60)
         asking.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asking

@@ -5,7 +5,7 @@ from decimal import Decimal, localcontext
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quorate.arbitration import Arbiter, Proposal
@@ -139,6 +139,7 @@ def test_a_plan_is_what_the_naive_twin_says(scores, experts, gate, loads, priori
     assert made.scores == scores
 
 
+@settings(max_examples=40)
 @given(SCORES, EXPERTS, GATES, LOADS, st.randoms(use_true_random=False))
 def test_the_order_of_arguments_never_matters(scores, experts, gate, loads, random):
     def shuffled(mapping):
@@ -158,6 +159,7 @@ def test_the_order_of_arguments_never_matters(scores, experts, gate, loads, rand
     )
 
 
+@settings(max_examples=40)
 @given(
     SCORES,
     EXPERTS,
@@ -179,6 +181,7 @@ def test_a_better_score_never_means_less_weight(scores, experts, gate, data):
     assert weight(better) >= weight(scores) - MILLIONTH
 
 
+@settings(max_examples=40)
 @given(SCORES, EXPERTS, GATES, LOADS, st.data())
 def test_a_better_score_never_takes_one_out_of_the_plan(scores, experts, gate, loads, data):
     name = data.draw(st.sampled_from(sorted(scores)))
@@ -192,6 +195,7 @@ def test_a_better_score_never_takes_one_out_of_the_plan(scores, experts, gate, l
         assert name in gate.plan(better, registry, signature=PLAIN, loads=loads).weights
 
 
+@settings(max_examples=40)
 @given(
     st.dictionaries(
         st.text("abc", min_size=1, max_size=3), st.floats(-50, 50), min_size=1, max_size=40

@@ -5,7 +5,7 @@ import statistics
 
 import pytest
 from history_tools import expert, open_ledger, seal, verdict_body
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quorate.core.canonical import digest
@@ -147,6 +147,7 @@ def naive_rho(rows, least):
     return statistics.mean(found) if found else None
 
 
+@settings(max_examples=40)
 @given(
     st.lists(
         st.dictionaries(st.sampled_from("abcd"), st.booleans(), min_size=1), min_size=1, max_size=30
@@ -166,6 +167,7 @@ def test_rho_is_what_the_naive_twin_says(rows, least):
         assert 10**6 % rho.denominator == 0
 
 
+@settings(max_examples=40)
 @given(
     st.lists(st.dictionaries(st.sampled_from("abcd"), st.booleans(), min_size=1), max_size=12),
     st.randoms(use_true_random=False),

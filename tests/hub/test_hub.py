@@ -220,8 +220,10 @@ def test_tasks_in_flight_are_told_to_the_gate(make):
 
 def test_a_task_that_is_cancelled_leaves_nothing_in_flight(make):
     stopped = []
+    asked = asyncio.Event()
 
     async def hold(task):
+        asked.set()
         try:
             await asyncio.sleep(60)
         finally:
@@ -231,7 +233,7 @@ def test_a_task_that_is_cancelled_leaves_nothing_in_flight(make):
 
     async def main():
         asking = asyncio.ensure_future(hub.adispatch("q"))
-        await asyncio.sleep(0.05)
+        await asyncio.wait_for(asked.wait(), 60)
         asking.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asking

@@ -30,7 +30,7 @@ def crash(task):
 
 
 def test_sync_and_async_experts_answer_side_by_side():
-    met = threading.Barrier(2, timeout=5)
+    met = threading.Barrier(2, timeout=60)
 
     def one(task):
         met.wait()
@@ -271,9 +271,10 @@ def test_an_expert_is_a_callable():
 
 
 def test_cancelling_a_session_cancels_its_async_experts():
-    ended = []
+    began, ended = [], []
 
     async def slow(task):
+        began.append(task)
         try:
             await asyncio.sleep(60)
         except asyncio.CancelledError:
@@ -283,7 +284,8 @@ def test_cancelling_a_session_cancels_its_async_experts():
     async def scenario():
         session = Session([Expert("a", slow), Expert("b", slow)], "t")
         collecting = asyncio.ensure_future(session.acollect())
-        await asyncio.sleep(0.05)
+        while len(began) < 2:  # noqa: ASYNC110 - they tell nobody else
+            await asyncio.sleep(0.005)
         collecting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await collecting

@@ -2,12 +2,11 @@
 
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
+from quorate.cli.app import run as cli_run
+
 PAGE = Path(__file__).parents[2] / "docs" / "oversight.md"
-COMMAND = [sys.executable, "-c", "from quorate.cli import main; main()"]
 
 
 def block(kind):
@@ -17,27 +16,22 @@ def block(kind):
     return found
 
 
-def test_the_session_of_the_page_runs(tmp_path):
-    def quorate(*arguments):
-        return subprocess.run(
-            [*COMMAND, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False,
-            timeout=60,
-        )  # fmt: skip
-
-    assert quorate("init", ".").returncode == 0
+def test_the_session_of_the_page_runs(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    assert cli_run(["init", "."]) == 0
+    capfd.readouterr()
     codes, told = [], []
     for line in block("console").splitlines():
         prompt, word, *arguments = shlex.split(line, comments=True)
         assert (prompt, word) == ("$", "quorate")
-        done = quorate(*arguments)
-        codes.append(done.returncode)
-        told.append(done.stdout + done.stderr)
+        codes.append(cli_run(arguments))
+        told.append("".join(capfd.readouterr()))
     assert codes == [0, 3, 0, 0, 0, 0, 0, 0], told
     assert "halted by J. Doe in entry 0" in told[1]
     assert "8 tasks: 6 committed" in told[3]
     assert "Overridden by J. Doe" in told[5]
     assert all("It passed." in each for each in told[6:])
-    assert quorate("verify", "ledger.db", "--policy", "policy.toml", "--replay").returncode == 0
+    assert cli_run(["verify", "ledger.db", "--policy", "policy.toml", "--replay"]) == 0
 
 
 def test_the_code_of_the_page_runs(capsys):

@@ -43,8 +43,26 @@ def test_what_people_did_is_computed_again(ledger, decision):
     oversight.halt("B", "two")
     oversight.override(decision.seq, "A", "not so", "no")
     oversight.override(decision.seq, "B", "nor so")
-    oversight.resume("A", "on")
+    oversight.resume("A", "on", halt=1)
     assert ledger.verify(replay=True).replayed == 6
+
+
+def test_what_was_sealed_by_the_first_rule_is_computed_as_it_was(ledger):
+    for _ in range(2):
+        ledger.append(KIND, body("halt"))
+    ledger.append(KIND, body("resume", halt=1))
+    assert ledger.verify(replay=True).replayed == 3
+    assert Oversight(ledger).halted is None
+
+
+def test_a_resume_of_what_is_no_halt_in_force(ledger):
+    for _ in range(2):
+        ledger.append(KIND, body("halt"))
+    ledger.append(KIND, body("resume", halt=0) | {"rule": "oversight/2"})
+    assert ledger.verify(replay=True).replayed == 3
+    assert Oversight(ledger).halted.seq == 1
+    ledger.append(KIND, body("resume", halt=0) | {"rule": "oversight/2"})
+    assert "entry 0 is no halt in force" in refused(ledger)
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ def told(standing):
     return standing.to_dict(), standing.router.to_dict()
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.tuples(st.integers(0, 3), st.booleans(), st.integers(0, 2)), max_size=14))
 def test_taken_in_or_read_back_it_is_the_same(steps):
     with open_ledger() as ledger:

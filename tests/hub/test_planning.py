@@ -69,7 +69,7 @@ STEPS = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.lists(STEPS, min_size=4, max_size=30))
 def test_it_is_the_plan_that_would_be_made_anew(steps):
     rates = Rates()

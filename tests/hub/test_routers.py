@@ -6,7 +6,7 @@ import statistics
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quorate.core.canonical import canonical, parse
@@ -49,6 +49,7 @@ def naive_cosine(one, other):
     return float(dot) / math.sqrt(squares[0]) / math.sqrt(squares[1])
 
 
+@settings(max_examples=40)
 @given(VECTORS, VECTORS)
 def test_the_cosine_is_what_the_naive_twin_says(one, other):
     found = cosine(tuple(one), tuple(other))
@@ -118,6 +119,7 @@ def test_all_and_round_robin_score_alike():
     assert next(iter(router.score(TaskSignature(), registry))) == "d"
 
 
+@settings(max_examples=40)
 @given(st.integers(1, 6), st.integers(1, 5), st.integers(0, 7), st.integers(0, 7))
 def test_turns_survive_a_restart(size, take, before, after):
     registry = Registry([expert(name) for name in "abcdef"[:size]])
@@ -210,6 +212,7 @@ def naive_step(weights, features, eligible, right, rate):
             weights[k][f] = weights[k].get(f, 0) + rate / len(right) * gradient * v
 
 
+@settings(max_examples=40)
 @given(
     st.lists(
         st.tuples(

@@ -109,8 +109,11 @@ def test_once_the_answers_in_cost_too_much_the_rest_is_stopped(ceiling, told):
         await asyncio.sleep(0.05)
         return Answer(1, 1, 5.01, tokens=4)
 
+    async def cheap(_task):
+        return Answer(1, 1, 5, tokens=3)
+
     experts = [
-        Expert("cheap", lambda _: Answer(1, 1, 5, tokens=3)),
+        Expert("cheap", cheap),
         Expert("dear", dear),
         Expert("slow", hangs(stopped), weight=3),
     ]

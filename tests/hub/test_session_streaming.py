@@ -27,6 +27,12 @@ def after(seconds, payload="yes", **more):
     return answer
 
 
+async def turns():
+    """Let the loop take more turns than whatever is ready needs, however long they are."""
+    for _ in range(100):
+        await asyncio.sleep(0)
+
+
 class Hanging:
     """An async expert that never answers, and notes that it was stopped."""
 
@@ -49,11 +55,14 @@ class Hanging:
 def stuck():
     """A plain expert that nothing can stop, until the test is over."""
     release = threading.Event()
+    began = threading.Event()
 
     def wait(_task):
+        began.set()
         release.wait(LONG)
         return Answer("late", 1)
 
+    wait.began = began
     yield wait
     release.set()
 
@@ -68,17 +77,23 @@ def statuses(session):
 
 def test_settled_sees_each_arrival_with_who_is_pending():
     seen = []
+    first, second = asyncio.Event(), asyncio.Event()
 
     def settled(there):
         seen.append((ids(there), ids(there.absent), ids(there.pending)))
+        (second if there.absent else first).set()
         return False
 
     async def fail(_task):
-        await asyncio.sleep(0.03)
+        await first.wait()
         raise ValueError
 
+    async def last(_task):
+        await second.wait()
+        return Answer("yes", 1)
+
     session = Session(
-        [Expert("c", after(0.01)), Expert("b", fail), Expert("a", after(0.06), weight=3)], None
+        [Expert("c", after(0.01)), Expert("b", fail), Expert("a", last, weight=3)], None
     )
     got = asyncio.run(session.acollect(settled))
     assert seen == [
@@ -91,9 +106,14 @@ def test_settled_sees_each_arrival_with_who_is_pending():
 
 def test_once_settled_the_rest_is_stopped_and_stays_pending(stuck):
     hanging = Hanging(cleaning=0.05)
+
+    async def quick(_task):
+        await asyncio.to_thread(stuck.began.wait, LONG)
+        return Answer("yes", 1)
+
     session = Session(
         [
-            Expert("quick", after(0.02)),
+            Expert("quick", quick),
             Expert("hangs", hanging, weight=Fraction(1, 3)),
             Expert("stuck", stuck),
         ],
@@ -101,7 +121,7 @@ def test_once_settled_the_rest_is_stopped_and_stays_pending(stuck):
     )
     started = time.monotonic()
     got = asyncio.run(session.acollect(lambda there: len(there) == 1))
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < LONG
     assert (ids(got), got.absent) == (["quick"], ())
     assert [(p.expert_id, p.exact_weight) for p in got.pending] == [
         ("hangs", Fraction(1, 3)),
@@ -169,15 +189,23 @@ def test_a_settled_that_is_no_plain_function_is_refused():
 
 
 def test_a_stream_gives_each_as_it_comes():
+    heard = []
+    first, second = asyncio.Event(), asyncio.Event()
+
     async def fail(_task):
-        await asyncio.sleep(0.04)
+        await first.wait()
         raise ValueError
 
+    async def last(_task):
+        await second.wait()
+        return Answer("yes", 1)
+
     async def main():
-        session = Session(
-            [Expert("a", after(0.1)), Expert("b", fail), Expert("c", after(0.01))], None
-        )
-        return [(type(one), one.expert_id) async for one in session.astream()], session.spans
+        session = Session([Expert("a", last), Expert("b", fail), Expert("c", after(0))], None)
+        async for one in session.astream():
+            (second if heard else first).set()
+            heard.append((type(one), one.expert_id))
+        return heard, session.spans
 
     came, spans = asyncio.run(main())
     assert came == [(Proposal, "c"), (Absence, "b"), (Proposal, "a")]
@@ -222,7 +250,7 @@ def test_a_stream_that_is_forgotten_stops_the_rest_too():
         async for _ in session.astream():
             break
         gc.collect()
-        await asyncio.sleep(0.1)
+        await turns()
         assert hanging.cleaned == 1
 
     asyncio.run(main())
@@ -237,7 +265,7 @@ def test_cancelling_the_reader_of_a_stream_stops_the_rest():
                 pass
 
         reading = asyncio.ensure_future(read())
-        await asyncio.sleep(0.05)
+        await turns()
         reading.cancel()
         with pytest.raises(asyncio.CancelledError):
             await reading
@@ -268,7 +296,7 @@ def test_cancel_keeps_what_was_heard():
     async def main():
         session = Session([Expert("quick", after(0)), Expert("hangs", hanging)], None)
         collecting = asyncio.ensure_future(session.acollect())
-        await asyncio.sleep(0.05)
+        await turns()
         session.cancel()
         return await collecting, session
 
@@ -279,12 +307,23 @@ def test_cancel_keeps_what_was_heard():
 
 
 def test_cancel_from_another_thread_ends_a_blocking_collect():
-    hanging = Hanging()
-    session = Session([Expert("quick", after(0)), Expert("hangs", hanging)], None)
-    timer = threading.Timer(0.1, session.cancel)
-    timer.start()
+    heard = threading.Event()
+
+    async def hangs(_task):
+        await turns()
+        heard.set()
+        await asyncio.sleep(LONG)
+
+    session = Session([Expert("quick", after(0)), Expert("hangs", hangs)], None)
+
+    def cancel():
+        heard.wait(LONG)
+        session.cancel()
+
+    other = threading.Thread(target=cancel)
+    other.start()
     got = session.collect()
-    timer.join()
+    other.join()
     assert (ids(got), ids(got.pending)) == (["quick"], ["hangs"])
     session.cancel()
 
@@ -324,7 +363,7 @@ def test_cancelling_a_collect_waits_for_the_cleaning_up_and_goes_on():
     async def main():
         session = Session([Expert("a", hanging), Expert("quick", after(0))], None)
         collecting = asyncio.ensure_future(session.acollect())
-        await asyncio.sleep(0.05)
+        await turns()
         collecting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await collecting
@@ -341,13 +380,13 @@ def test_a_second_cancelling_does_not_wait():
 
     async def main():
         collecting = asyncio.ensure_future(Session([Expert("a", hanging)], None).acollect())
-        await asyncio.sleep(0.05)
+        await turns()
         collecting.cancel()
-        await asyncio.sleep(0.05)
+        await turns()
         collecting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await collecting
-        await asyncio.sleep(0.01)
+        await turns()
         assert (hanging.stopped, hanging.cleaned) == (1, 0)
         assert len(asyncio.all_tasks()) == 1
 

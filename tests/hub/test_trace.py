@@ -8,7 +8,7 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
@@ -106,12 +106,14 @@ traces = st.builds(
 )
 
 
+@settings(max_examples=40)
 @given(traces)
 def test_a_trace_comes_back_from_json(trace):
     assert Trace.from_dict(parse(canonical(trace.to_dict()))) == trace
     assert Trace.from_dict(json.loads(json.dumps(trace.to_dict()))) == trace
 
 
+@settings(max_examples=40)
 @given(traces, st.sampled_from([LEAST_WIDTH, 61, 80, 133, MOST_WIDTH]))
 def test_every_waterfall_is_aligned_and_safe(trace, width):
     lines = trace.waterfall(width).splitlines()
@@ -124,6 +126,7 @@ def test_every_waterfall_is_aligned_and_safe(trace, width):
         assert cell_len(line) == width - max(len(s.status) for s in trace.spans) + len(span.status)
 
 
+@settings(max_examples=40)
 @given(traces)
 def test_every_picture_is_well_formed_and_holds_nothing_live(trace):
     root = ET.fromstring(trace.svg())  # noqa: S314
@@ -280,6 +283,7 @@ def test_a_recorder_is_bounded():
     assert len(recorder.trace().spans) == limits.MAX_SPANS
 
 
+@settings(max_examples=40)
 @given(
     st.floats(-1, 2 * limits.MAX_TRACE_SECONDS),
     st.floats(-1, 2 * limits.MAX_TRACE_SECONDS),

@@ -82,7 +82,7 @@ PANELS = st.sampled_from(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(
         st.tuples(ANSWERS, PANELS, st.sampled_from([0.34, 0.5, 0.66, 1]), st.booleans()),

@@ -106,11 +106,15 @@ def test_without_a_key_a_checkpoint_has_to_be_given(tmp_path):
         assert reading.bundle(1, note).verify(Policy((KEY.verifier,), 1, ORIGIN)).size == 3
 
 
-@settings(max_examples=200)
-@given(st.data())
-def test_no_changed_byte_of_a_bundle_verifies(data):
+@pytest.fixture(scope="module")
+def text():
     with ledger_of(5) as ledger:
-        text = ledger.bundle(3).to_text()
+        return ledger.bundle(3).to_text()
+
+
+@settings(max_examples=100)
+@given(data=st.data())
+def test_no_changed_byte_of_a_bundle_verifies(text, data):
     at = data.draw(st.integers(0, len(text) - 1))
     other = data.draw(st.characters(codec="utf-8").filter(lambda c: c != text[at]))
     changed = text[:at] + other + text[at + 1 :]

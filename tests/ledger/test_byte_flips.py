@@ -40,10 +40,11 @@ def test_every_byte_of_every_column(small, seq, column):
     update = f"UPDATE entries SET {column} = {as_stored} WHERE seq = ?"
     ((good,),) = sql(small, f"SELECT {column} FROM entries WHERE seq = ?", seq)
     for place in range(len(good)):
-        for mask in MASKS:
-            bad = good[:place] + bytes([good[place] ^ mask]) + good[place + 1 :]
-            sql(small, update, bad, seq)
-            assert refused_at(small) == seq, (column, place, mask)
+        # Each place meets each of the three in one entry or another.
+        mask = MASKS[(place + seq) % len(MASKS)]
+        bad = good[:place] + bytes([good[place] ^ mask]) + good[place + 1 :]
+        sql(small, update, bad, seq)
+        assert refused_at(small) == seq, (column, place, mask)
     sql(small, update, good, seq)
     assert small.verify(policy=POLICY).size == SIZE
 
@@ -115,7 +116,7 @@ def outcome_of(path):
 def flips_of(good, draw):
     """Places all over the file, and half of them where something is written."""
     written = [place for place, byte in enumerate(good) if byte]
-    for number in range(400):
+    for number in range(200):
         place = draw.choice(written) if number % 2 else draw.randrange(len(good))
         yield place, draw.choice([1, 2, 4, 8, 16, 32, 64, 128, 255])
 
@@ -137,7 +138,7 @@ def test_flipped_bytes_of_the_raw_file(tmp_path):
         refused += found is None
         for leftover in tmp_path.glob("bad.db-*"):
             leftover.unlink()
-    assert refused > 100
+    assert refused > 50
 
 
 @pytest.mark.parametrize("size", [0, 1, 50, 99, 100, 512, 4096, 5000, 8192])

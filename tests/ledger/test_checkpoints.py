@@ -165,7 +165,7 @@ def test_a_note_at_the_bound_and_one_past():
     assert "longer than" in refused(note_of(TEXT + "x" * (room + 3) + "\n", KEY))
 
 
-@settings(max_examples=300)
+@settings(max_examples=80)
 @given(st.data())
 def test_no_mangled_note_ends_in_another_error(data):
     note = NOTE

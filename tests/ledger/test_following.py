@@ -59,7 +59,9 @@ def test_a_wanted_entry_cannot_be_swapped_for_one_that_nobody_wants():
     with ledger_of(6) as ledger:
         kept = rows(ledger)
         for prev_fits in (False, True):
-            with Ledger.open("memory:", signer=STRANGER, origin=ORIGIN) as other:
+            with Ledger.open(
+                "memory:", signer=STRANGER, origin=ORIGIN, verify_with=KEY.verifier
+            ) as other:
                 if prev_fits:
                     put_rows(other, kept[:3])
                 while len(other) < 4:

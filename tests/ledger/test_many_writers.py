@@ -64,7 +64,7 @@ class SlowFirstCommit:
         if point == "begun" and self.armed:
             self.armed = False
             self.begun.set()
-            self.release.wait(30)
+            self.release.wait(120)
 
 
 def queued_behind_a_slow_commit(tmp_path, *jobs):
@@ -80,10 +80,12 @@ def queued_behind_a_slow_commit(tmp_path, *jobs):
     def conduct():
         assert hook.begun.wait(30)
         waiting = [threading.Thread(target=job, args=(ledger,)) for job in jobs]
-        for thread in waiting:
+        for number, thread in enumerate(waiting, 1):
             thread.start()
-            time.sleep(0.02)
-        time.sleep(0.2)
+            limit = time.monotonic() + 30
+            while len(ledger._appender._queue) < number:
+                assert time.monotonic() < limit
+                time.sleep(0.001)
         hook.release.set()
         for thread in waiting:
             thread.join(30)

@@ -39,6 +39,16 @@ By = Annotated[
         "--by", metavar="NAME", envvar="QUORATE_BY", help="Who you are; sealed as you give it."
     ),
 ]
+WhichHalt = Annotated[
+    int | None,
+    typer.Option(
+        "--halt",
+        metavar="SEQ",
+        min=0,
+        help="Entry of the halt to lift; to be named where more than one is in force.",
+        show_default=False,
+    ),
+]
 Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it is sealed.")]
 
 HERE = str(PANEL)
@@ -118,7 +128,8 @@ def halt(
     )
     say(f"  ledger: {url}")
     say(f"  not stopped by it: {', '.join(NOT_STOPPED)}")
-    say(f"  to go on: quorate resume {target} --by NAME --reason TEXT")
+    which = "" if before is None else f" --halt {sealed.seq}"
+    say(f"  to go on: quorate resume {target}{which} --by NAME --reason TEXT")
 
 
 def _before(oversight: Oversight, seq: int) -> Halt | None:
@@ -133,23 +144,32 @@ def resume(
     by: By,
     reason: Reason,
     target: Target = HERE,
+    halt: WhichHalt = None,
     signer: SignerFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Lift the halt in force; then give the command that was halted again."""
+    """Lift one halt; when none is left in force, give the command that was halted again."""
     from quorate.hub.oversight import Oversight
 
     with writing_to(target, signer) as (log, url):
         oversight = Oversight(log)
-        lifted = oversight.halted
-        sealed = oversight.resume(by, reason)
+        before = {one.seq: one for one in oversight.in_force}
+        sealed = oversight.resume(by, reason, halt=halt)
+        left = oversight.in_force
+    seq = sealed.payload["halt"]
+    # One that was sealed since it was looked up is lifted only where it was named.
+    lifted = before.get(seq)
     if as_json:
-        told = None if lifted is None else {"seq": lifted.seq, "by": lifted.by}
-        print_json({"halted": False, "lifted": told, **_told(sealed, url)})
+        told = {"seq": seq, "by": None if lifted is None else lifted.by}
+        still = [{"seq": one.seq, "by": one.by, "reason": one.reason} for one in left]
+        print_json({"halted": bool(left), "in_force": still, "lifted": told, **_told(sealed, url)})
         return
-    what = "" if lifted is None else f", the halt by {printable(lifted.by)} is lifted"
-    say(f"resumed in entry {sealed.seq}, {sealed.timestamp}{what}")
-    say("  what was halted goes on when its command is given again; nothing is decided twice")
+    whose = "" if lifted is None else f" by {printable(lifted.by)}"
+    say(f"resumed in entry {sealed.seq}, {sealed.timestamp}: the halt{whose} is lifted")
+    for one in left:
+        say(f"  still halted by {printable(one.by)} in entry {one.seq}: {printable(one.reason)}")
+    if not left:
+        say("  what was halted goes on when its command is given again; nothing is decided twice")
 
 
 def _told(sealed: Receipt, url: str) -> dict[str, object]:

@@ -400,6 +400,11 @@ def _check_halt(
             raise UsageError(f"it names entry {reference.seq} as {wanted}, and that is a {kind!r}")
     if entries.halt.seq not in state.halts:
         raise UsageError(f"entry {entries.halt.seq} is no halt")
+    before = state.halted_before(entries.halt.seq)
+    if before is not None:
+        raise UsageError(
+            f"it halted what {before.by} had halted in entry {before.seq}, so it halted nothing"
+        )
     lifted = state.halts[entries.halt.seq]
     if entries.resume is not None and lifted != entries.resume.seq:
         raise UsageError(f"entry {entries.resume.seq} did not lift the halt of the drill")

@@ -2,9 +2,12 @@
 
 A halt drill decides a few tasks, has more under way, halts, and then tries to go on: what
 was under way has to be stopped, every further task refused, and no expert called. It lifts
-its own halt again, and no other, and shows that work goes on. An override drill has two
-tasks decided, puts a person's answer in place of one and disregards the other, and asks the
-hub for both again. Either seals what it saw, passed or not, as :mod:`.drill_record` says.
+its own halt again, and no other, and shows that work goes on. Where a person halts before it
+does, it breaks off; where one does afterwards, that halt stays, and the drill fails.
+
+An override drill has two tasks decided, puts a person's answer in place of one and disregards
+the other, and asks the hub for both again. Either seals what it saw, passed or not, as
+:mod:`.drill_record` says.
 
 At work are the panel's own experts, or scripted ones that are named so: four functions that
 agree. With these, the drill shows the mechanism of the ledger's own halt, and says so; that
@@ -204,8 +207,9 @@ def halt_drill(
         work: who is at work; scripted experts by default.
 
     Raises:
-        UsageError: an argument cannot be used, or the system is halted already: a drill would
-            lift what somebody meant.
+        UsageError: an argument cannot be used, or the system is halted already.
+        HaltedError: somebody halted it before the drill did; the drill broke off, and lifted
+            nothing.
         OperationalError: the work could not even be begun.
         StoreError: something could not be written.
     """
@@ -262,8 +266,8 @@ class _Drilling:
         halt = self.oversight.halted
         if halt is not None:
             raise UsageError(
-                f"it is halted already, by {halt.by} in entry {halt.seq} ({halt.reason}); a drill "
-                "would lift that, so resume first, or drill another time"
+                f"it is halted already, by {halt.by} in entry {halt.seq} ({halt.reason}), so there "
+                "is no work to halt; resume first, or drill another time"
             )
 
     async def halt(self) -> DrillResult:
@@ -284,9 +288,25 @@ class _Drilling:
         self._declare()
         first = [await self._decided(self.work.task) for _ in range(_BEFORE)]
         under_way = await self._under_way()
+        try:
+            return await self._stopped(first, under_way)
+        finally:
+            # Where the drill broke off, what it began is not left behind.
+            for one in under_way:
+                one.cancel()
+            await asyncio.gather(*under_way, return_exceptions=True)
+
+    async def _stopped(
+        self, first: list[Receipt], under_way: list[asyncio.Task[Receipt]]
+    ) -> DrillResult:
+        """Halt what is under way, see what comes of it, and seal that."""
         calls_before = self.work.calls
         working = [one for one in under_way if not one.done()]
-        halt = self.oversight.halt(self.by, drilled(self.reason))
+        # Those that were through before the halt was sealed have entries before it.
+        early = [one.result() for one in under_way if one.done()]
+        before = sorted((*first, *early), key=lambda one: one.seq)
+        # Above nobody's halt: lifting this one then lets work go on only where it did before.
+        halt = self.oversight.halt(self.by, drilled(self.reason), unless_halted=True)
         resume: Receipt | None = None
         try:
             attempts = [await _came(self._decided(self.work.task)) for _ in range(_AFTER)]
@@ -296,14 +316,9 @@ class _Drilling:
             calls_after = self.work.calls - calls_before
         finally:
             resume = self._lift(halt)
-            # Where the drill broke off, what it began is not left behind.
-            for one in working:
-                one.cancel()
         verdicts = self._verdicts(halt, resume)
-        after = [] if resume is None else [await self._decided(self.work.task)]
-        # Those that were through before the halt was sealed have entries before it.
-        early = [one.result() for one in under_way if one not in working]
-        before = sorted((*first, *early), key=lambda one: one.seq)
+        went_on = None if resume is None else await _came(self._decided(self.work.task))
+        after = [went_on] if isinstance(went_on, Receipt) else []
         seen = {
             "before": len(before),
             "under_way": len(working),
@@ -349,7 +364,7 @@ class _Drilling:
         return begun
 
     def _lift(self, halt: Receipt) -> Receipt | None:
-        """Lift the drill's own halt; ``None`` where somebody else halted meanwhile."""
+        """Lift the drill's own halt; ``None`` where somebody else lifted it."""
         try:
             return self.oversight.resume(self.by, OVER, halt=halt.seq)
         except UsageError:

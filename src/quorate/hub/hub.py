@@ -383,7 +383,7 @@ class Hub:
     async def _earlier(self, one: _Task) -> Dispatch | None:
         if self.ledger is None:
             return None
-        receipt = await asyncio.to_thread(self.ledger.by_key, one.key)
+        receipt = await asyncio.to_thread(self._guard.by_key, one.key)
         if receipt is None:
             return None
         found = from_receipt(one.id_, receipt, one.input_digest)

@@ -279,7 +279,7 @@ class Run:
         Raises:
             UsageError: what is sealed under that id was about another input, or is no decision.
         """
-        receipt = self.ledger.by_key(_key(task))
+        receipt = self._guard.by_key(_key(task))
         if receipt is not None:
             asked = {"id": task.id, "input_digest": task.input_digest}
             if receipt.kind not in (DECISION, REFUSAL) or not _has_line(receipt):

@@ -6,6 +6,11 @@ signs it, and commits it in one transaction. The others sleep until theirs is se
 nobody writes. So many appenders share one disk flush, and one alone waits for one. Other
 processes may write the same file: each commit starts from the last entry as the database
 has it, inside the database's write lock.
+
+What is signed speaks, by the chain, for all before it. So a last entry that is not this
+process's own write is verified before anything is chained to it: whoever has the file and no
+key could have others sign over what they changed. Only what must get through, as a halt, is
+written all the same, and then it follows nothing: the log stays broken there, for all to see.
 """
 
 from __future__ import annotations
@@ -16,7 +21,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from quorate.core import limits
 from quorate.core.canonical import canonical
@@ -43,6 +48,10 @@ from quorate.ledger.sqlite import Row, SQLiteStore
 
 Clock = Callable[[], int]
 """Gives microseconds since 1970."""
+
+
+_FOLLOWS_NOTHING: Final = "0" * 64
+"""``prev`` of an entry that had to be written on top of one that does not verify."""
 
 
 def system_clock() -> int:
@@ -77,6 +86,7 @@ class _Group:
         expect: how many entries the log must have before them, ``None`` for any number.
         unless: with it the log may have more, if it is true of none of those.
         within: earliest and latest time they may get, ``None`` for any.
+        anyway: they are written even where the entry before them does not verify.
         settled: they are on disk, or surely will not be. What they hold may change until then.
     """
 
@@ -84,17 +94,22 @@ class _Group:
     expect: int | None = None
     unless: Callable[[Entry], bool] | None = None
     within: tuple[int, int] | None = None
+    anyway: bool = False
     settled: bool = False
 
 
 @dataclass(slots=True)
 class _Head:
-    """Where the log ends: number of entries, hash and time of the last."""
+    """Where the log ends: number of entries, hash and time of the last.
+
+    With an ``error`` the last one does not verify, and what is written follows nothing.
+    """
 
     size: int
     prev: str
     time: int
     raw: bytes | None
+    error: VerificationError | None = None
 
 
 class NewRow(NamedTuple):
@@ -175,6 +190,8 @@ class Appender:
         expect: int | None = None,
         unless: Callable[[Entry], bool] | None = None,
         within: tuple[int, int] | None = None,
+        *,
+        anyway: bool = False,
     ) -> list[Receipt]:
         """Commit entries together or not at all; return when they are on disk.
 
@@ -182,9 +199,13 @@ class Appender:
             UsageError: a key stands for another body; none was written.
             HeadMovedError: the log has not ``expect`` entries; none was written.
             EntryTimeError: their time is not ``within``; none was written.
+            VerificationError: the last entry does not verify, and they are not to be written
+                ``anyway``; or what was written is not there. None was written.
             StoreError: they could not be written; none was.
         """
-        group = _Group(items, expect, unless, within)
+        if unless is not None and expect is None:
+            raise UsageError("unless goes with expect: since which entry is it to hold?")
+        group = _Group(items, expect, unless, within, anyway)
         with self._turn:
             self._queue.append(group)
         try:
@@ -236,14 +257,14 @@ class Appender:
             told = error if isinstance(error, Exception) else StoreError("the writer was stopped")
             for item in itertools.chain.from_iterable(group.items for group in groups):
                 item.receipt, item.error = None, told
-            self._head = None
             if not isinstance(error, Exception):
                 raise
             return
         finally:
             for group in groups:
                 group.settled = True
-        self._head = head
+        if head.error is None:
+            self._head = head
         self._committed(rows)
 
     def _take_queued(self) -> list[_Group]:
@@ -257,20 +278,46 @@ class Appender:
 
     def _read_head(self) -> _Head:
         """Where the log ends now; another process may have moved it since our last write."""
-        tip = self._store.tip()
-        if tip is None:
+        known, tip = self._head, self._store.tip()
+        if known is not None and tip == (known.size - 1, known.raw):
+            return known
+        if tip is None and (known is None or known.raw is None):
             return _Head(0, first_prev(self._origin), 0, None)
-        seq, raw = tip
-        head = self._head
-        if head is not None and head.size == seq + 1 and head.raw == raw:
-            return head
+        row = self._store.last()
         try:
-            entry = Entry.decode(raw)
-        except UsageError as error:
-            raise VerificationError(str(error), index=seq, rule="entry") from error
-        if entry.seq != seq:
-            raise VerificationError(f"it says it is number {entry.seq}", index=seq, rule="entry")
-        return _Head(seq + 1, entry_hash(raw).hex(), entry.time, raw)
+            return self._verified(row, known)
+        except VerificationError as error:
+            size = 0 if row is None else row.seq + 1
+            if not 0 <= size <= limits.MAX_SAFE_INTEGER:
+                raise
+            # Its time is not to be believed either.
+            return _Head(size, _FOLLOWS_NOTHING, 0, None, error)
+
+    def _verified(self, row: Row | None, known: _Head | None) -> _Head:
+        """The head that a last row makes, which is not the one we wrote.
+
+        Raises:
+            VerificationError: it does not verify, or does not go on from what we wrote.
+        """
+        size = 0 if known is None else known.size
+        if row is None or row.seq + 1 < size:
+            raise VerificationError(
+                f"it was written by this process, and is gone: the log of {size} entries was cut",
+                index=size - 1,
+                rule="truncation",
+            )
+        entry = self._read(row).entry
+        if known is not None and entry.seq + 1 == size:
+            raise VerificationError(
+                "it is not the entry that this process wrote: the log was rewritten",
+                index=entry.seq,
+                rule="fork",
+            )
+        if known is not None and entry.seq == size and entry.prev != known.prev:
+            raise VerificationError(
+                "it does not follow the entry before", index=entry.seq, rule="chain"
+            )
+        return _Head(entry.seq + 1, entry_hash(row.entry).hex(), entry.time, row.entry)
 
     def _seal(
         self, group: _Group, head: _Head, rows: list[NewRow], seen: dict[str, Receipt]
@@ -280,6 +327,8 @@ class Appender:
         mine: dict[str, Receipt] = {}
         start = head
         try:
+            if head.error is not None and not group.anyway:
+                raise head.error
             for item in group.items:
                 known = self._known(item, mine, seen)
                 if known is not None:
@@ -291,7 +340,7 @@ class Appender:
                 fresh.append(row)
                 if item.key is not None and item.receipt is not None:
                     mine[item.key] = item.receipt
-        except (UsageError, HeadMovedError) as error:
+        except (UsageError, HeadMovedError, VerificationError) as error:
             for item in group.items:
                 item.receipt, item.error = None, error
             return start
@@ -312,8 +361,10 @@ class Appender:
             (row.entry for row in self._store.rows(group.expect)),
             (row.columns[1].encode() for row in unwritten if row.seq >= group.expect),
         )
-        for raw in between:
-            entry = Entry.decode(raw)
+        prev: str | None = None
+        for seq, raw in enumerate(between, group.expect):
+            entry = _linked(raw, seq, prev)
+            prev = entry_hash(raw).hex()
             if group.unless(entry):
                 raise HeadMovedError(
                     f"entry {entry.seq} was written since entry {group.expect} was expected "
@@ -373,7 +424,24 @@ class Appender:
                 item.key,
             ),
         )
-        return row, _Head(entry.seq + 1, hash_.hex(), entry.time, raw)
+        return row, _Head(entry.seq + 1, hash_.hex(), entry.time, raw, head.error)
+
+
+def _linked(raw: bytes, seq: int, prev: str | None) -> Entry:
+    """Read the entry ``seq``, which follows the one with the hash ``prev``.
+
+    Raises:
+        VerificationError: it is none, is missing, or does not follow.
+    """
+    try:
+        entry = Entry.decode(raw)
+    except UsageError as error:
+        raise VerificationError(str(error), index=seq, rule="entry") from error
+    if entry.seq != seq:
+        raise VerificationError(f"found number {entry.seq} instead", index=seq, rule="sequence")
+    if prev is not None and entry.prev != prev:
+        raise VerificationError("it does not follow the entry before", index=seq, rule="chain")
+    return entry
 
 
 def _check_time(group: _Group, head: _Head) -> None:

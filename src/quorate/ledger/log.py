@@ -167,15 +167,24 @@ class Ledger:
         Raises:
             UsageError: an argument cannot be used, the key stands for another body, or the
                 ledger was opened for reading.
+            VerificationError: the last entry was written by another process and does not
+                verify, or is gone; or what was written is not there. Nothing was written.
             HeadMovedError: the log has not ``expect`` entries, or one since for which
                 ``unless`` is true; nothing was written.
             EntryTimeError: the entry's time is not ``within``; nothing was written.
             StoreError: it could not be written; nothing was.
         """
-        _check_unless(expect, unless)
         appender = self._writing()
         pending = [appender.prepare(kind, body, trace_id, parent, key)]
         return appender.submit(pending, expect, unless, within)[0]
+
+    def append_anyway(self, kind: str, body: Any) -> Receipt:
+        """Seal ``body`` as :meth:`append` does, even where the last entry does not verify.
+
+        There it follows nothing, so that the log is seen to be broken there ever after.
+        """
+        appender = self._writing()
+        return appender.submit([appender.prepare(kind, body, None, None, None)], anyway=True)[0]
 
     def append_many(
         self,
@@ -190,6 +199,7 @@ class Ledger:
         Raises:
             UsageError: as :meth:`append`; lists of different lengths; more than
                 ``limits.MAX_BATCH``. Nothing was written.
+            VerificationError: as :meth:`append`.
             StoreError: they could not be written; none was.
         """
         items = list(bodies)
@@ -213,7 +223,6 @@ class Ledger:
 
         With ``expect`` and ``unless``, as for :meth:`append`.
         """
-        _check_unless(expect, unless)
         if len(items) > limits.MAX_BATCH:
             raise UsageError(
                 f"{len(items)} entries at once; at most {limits.MAX_BATCH} are allowed"
@@ -308,8 +317,10 @@ class Ledger:
         except VerificationError as error:
             if error.rule != "signature":
                 raise
-            signed = ", ".join(s.key_id for s in decode_signatures(row.signatures.decode("ascii")))
-            known = ", ".join(v.key_id for v in self._verifiers)
+            signers = [s.key_id for s in decode_signatures(row.signatures.decode("ascii"))]
+            if set(signers) == {s.key_id for s in self._signers}:
+                raise
+            signed, known = ", ".join(signers), ", ".join(v.key_id for v in self._verifiers)
             raise UsageError(
                 f"this ledger was last signed by key {signed}, not by {known}; "
                 "open it with the key it was begun with"
@@ -421,11 +432,6 @@ def _several(one_or_more: Any) -> tuple[Any, ...]:
     if isinstance(one_or_more, Iterable):
         return tuple(one_or_more)
     return (one_or_more,)
-
-
-def _check_unless(expect: int | None, unless: object) -> None:
-    if unless is not None and expect is None:
-        raise UsageError("unless goes with expect: since which entry is it to hold?")
 
 
 def _check_same_origin(found: str, asked: str | None) -> None:

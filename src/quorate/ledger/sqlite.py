@@ -211,17 +211,44 @@ class SQLiteStore:
     def _check_schema(self) -> None:
         application = self._scalar("PRAGMA application_id")
         version = self._scalar("PRAGMA user_version")
-        found = {
-            row[0].decode("utf-8", "replace")
-            for row in self._db.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")
-        }
+        found = self._layout()
         if application != APPLICATION_ID and found.isdisjoint(_SCHEMA):
             raise StoreError(f"{self.name} is a database, but not a ledger")
-        ours = found - {_DERIVED} == set(_SCHEMA)
-        if application != APPLICATION_ID or version != USER_VERSION or not ours:
+        if application != APPLICATION_ID or version != USER_VERSION:
+            raise self._other_layout()
+        self._check_layout(found)
+
+    def _layout(self) -> set[str]:
+        rows = self._db.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")
+        return {row[0].decode("utf-8", "replace") for row in rows}
+
+    def _check_layout(self, found: set[str]) -> None:
+        if found - {_DERIVED} != set(_SCHEMA):
+            raise self._other_layout()
+
+    def _other_layout(self) -> VerificationError:
+        return VerificationError(
+            f"the layout of {self.name} is not that of a ledger of version {USER_VERSION}",
+            rule="layout",
+        )
+
+    def check_same(self, origin: str) -> None:
+        """See that this still has the layout of a ledger, and is that of ``origin``.
+
+        SQLite's own count of changes to the layout is not asked: who has the file can set it.
+
+        Raises:
+            VerificationError: rule ``layout`` or ``origin``: it has not, or is another's.
+            StoreError: it cannot be read.
+        """
+        with self._lock, self._errors("read"):
+            self._check_layout(self._layout())
+        found = self.origin()
+        if found != origin:
             raise VerificationError(
-                f"the layout of {self.name} is not that of a ledger of version {USER_VERSION}",
-                rule="layout",
+                f"it was opened as the ledger of {origin!r}, and says now that it is {found!r}",
+                index=0,
+                rule="origin",
             )
 
     def origin(self) -> str:
@@ -263,14 +290,26 @@ class SQLiteStore:
     def insert(
         self, rows: Sequence[tuple[int, str, str, bytes, str, str, str | None, str | None]]
     ) -> None:
-        """Write rows, inside a :meth:`transaction`."""
+        """Write rows, inside a :meth:`transaction`.
+
+        Raises:
+            VerificationError: rule ``layout``: the last of them is not there then, as a trigger
+                that somebody put into the file can have it.
+        """
         statement = f"INSERT INTO entries ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
         if self._fault_point is no_fault:
             self._db.executemany(statement, rows)
-            return
-        for row in rows:
-            self._db.execute(statement, row)
-            self._fault_point(f"inserted {row[0]}")
+        else:
+            for row in rows:
+                self._db.execute(statement, row)
+                self._fault_point(f"inserted {row[0]}")
+        if rows and self.tip() != (rows[-1][0], rows[-1][1].encode()):
+            raise VerificationError(
+                f"{self.name} does not keep what is written to it: its layout is not that of a "
+                "ledger",
+                index=rows[-1][0],
+                rule="layout",
+            )
 
     def last(self) -> Row | None:
         """The last row, or ``None``."""

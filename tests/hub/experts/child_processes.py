@@ -14,7 +14,7 @@ def is_running(pid: int) -> bool:
     return True
 
 
-def wait_until(condition, seconds: float = 20.0) -> bool:
+def wait_until(condition, seconds: float = 60.0) -> bool:
     """Wait for something that takes moments."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quorate.core import limits
@@ -226,6 +226,7 @@ UNIT = (
 COSTS = st.floats(0, 2**53) | st.decimals(0, 10**20, places=3) | st.integers(0, 10**30)
 
 
+@settings(max_examples=40)
 @given(JSON, UNIT, COSTS, st.none() | st.lists(JSON), st.integers(0, 2**53 - 1), st.booleans())
 def test_an_answer_through_json_is_the_same_exactly(payload, sure, cost, ranking, tokens, bare):
     answer = BareAnswer(payload, cost, ranking=ranking, tokens=tokens)

@@ -163,7 +163,7 @@ def test_no_more_children_run_than_are_allowed(child, tmp_path):
 
 def test_waiting_for_a_free_child_counts_against_the_deadline(child, tmp_path):
     adapter = SubprocessExpert(child(HANG))
-    experts = [Expert("a", adapter, timeout=0.6), Expert("b", adapter, timeout=0.3)]
+    experts = [Expert("a", adapter, timeout=3), Expert("b", adapter, timeout=0.3)]
     got = Session(experts, str(tmp_path / "pid")).collect()
     assert [(a.expert_id, a.reason) for a in got.absent] == [("a", "timeout"), ("b", "timeout")]
     assert adapter._children._slots._free == 1

@@ -23,6 +23,7 @@ from quorate.hub.oversight.guard import POLL_SECONDS, Guard
 from quorate.hub.oversight.record import HaltedError, OverriddenError, Oversight
 from quorate.hub.oversight.rules import (
     KIND,
+    RESUME_RULE,
     RULE,
     Halt,
     Override,
@@ -35,6 +36,7 @@ from quorate.hub.oversight.rules import (
 __all__ = [
     "KIND",
     "POLL_SECONDS",
+    "RESUME_RULE",
     "RULE",
     "Guard",
     "Halt",

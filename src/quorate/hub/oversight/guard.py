@@ -65,6 +65,14 @@ class Guard:
             raise UsageError("there is no ledger to seal in")
         return self.oversight.seal(items)
 
+    def by_key(self, key: str) -> Receipt | None:
+        """The verdict sealed under a key; see :meth:`~.record.Oversight.by_key`.
+
+        Raises:
+            VerificationError, StoreError: as there.
+        """
+        return None if self.oversight is None else self.oversight.by_key(key)
+
     def standing(self, decision: int) -> Standing | None:
         """What people put in place of the decision of that entry; ``None`` where nobody did.
 

@@ -20,6 +20,7 @@ from quorate.core.errors import (
     StoreError,
     UsageError,
     UsageTypeError,
+    VerificationError,
 )
 from quorate.hub.oversight.rules import (
     KIND,
@@ -31,12 +32,14 @@ from quorate.hub.oversight.rules import (
     State,
     check_decision,
     folded,
+    listed,
     read_event,
     who,
+    whole_seq,
     why,
 )
 from quorate.ledger import Ledger, Receipt
-from quorate.ledger.entries import Entry
+from quorate.ledger.entries import Entry, key_digest
 
 T = TypeVar("T")
 
@@ -97,21 +100,35 @@ class Oversight:
         self._state = State()
         self._follower = ledger.follow(_is_ours)
         self._untaken: deque[Receipt] = deque()
+        # Entries of the decisions that people overrode, by the digest of the key of each.
+        self._overridden: dict[str, int] = {}
         self._tip: tuple[int, bytes] | None = None
 
     # -- looking
 
     @property
     def halted(self) -> Halt | None:
-        """The halt in force now, or ``None``.
+        """The last halt in force now, or ``None``.
 
         Raises:
-            VerificationError: the log does not hang together, so a halt may hide in it.
+            VerificationError: the log does not hang together, so a halt may hide in it; or it
+                is a file that a new process could not open, and so not halt either.
             StoreError: the ledger cannot be read.
         """
         with self._lock:
             self._read()
             return self._state.halted
+
+    @property
+    def in_force(self) -> tuple[Halt, ...]:
+        """All halts in force now, in order of the log.
+
+        Raises:
+            VerificationError, StoreError: as :attr:`halted`.
+        """
+        with self._lock:
+            self._read()
+            return self._state.in_force
 
     def check(self) -> None:
         """Return where work may go on.
@@ -144,8 +161,32 @@ class Oversight:
             self._read()
             return self._state.halted_before(seq)
 
+    def by_key(self, key: str) -> Receipt | None:
+        """The verdict sealed under that idempotency key, or ``None``.
+
+        It is looked up by a column, which nobody signs; that of a decision which people
+        overrode is known by its entry, and cannot be made to look undecided.
+
+        Raises:
+            VerificationError: rule ``look-up``: people overrode one with that key, and it is
+                not found; else as :attr:`halted`.
+            StoreError: as :attr:`halted`.
+        """
+        with self._lock:
+            self._read()
+            seq = self._overridden.get(key_digest(key))
+        found = self.ledger.by_key(key)
+        if seq is not None and (found is None or found.seq != seq):
+            raise VerificationError(
+                "people overrode this decision, and the look-up column key does not lead to it",
+                index=seq,
+                rule="look-up",
+            )
+        return found
+
     def _read(self) -> int:
         """Read on to the end; how many entries the log had then."""
+        self.ledger.store.check_same(self.ledger.origin)
         tip = self.ledger.store.tip()
         # By the chain the last entry speaks for all before it, and those were read.
         if tip is None or tip != self._tip:
@@ -175,6 +216,8 @@ class Oversight:
         check_decision(found.kind, found.seq)
         if found.entry_hash != decision.hash:
             raise UsageError(f"entry {decision.seq} has not the hash that it names")
+        if found.entry.key is not None:
+            self._overridden[found.entry.key] = found.seq
 
     # -- doing
 
@@ -193,10 +236,16 @@ class Oversight:
             UsageError, StoreError: as the ledger's own; nothing was sealed.
         """
 
+        def check() -> None:
+            self._check_running()
+            for *_, key in items:
+                if key is not None and key_digest(key) in self._overridden:
+                    self.by_key(key)
+
         def append(size: int) -> list[Receipt]:
             return self.ledger.append_all(items, expect=size, unless=_is_ours)
 
-        return self._as_one(self._check_running, append)
+        return self._as_one(check, append)
 
     def _check_running(self) -> None:
         if self._state.halted is not None:
@@ -218,7 +267,7 @@ class Oversight:
             "nothing was sealed; try again"
         )
 
-    def halt(self, by: str, reason: str) -> Receipt:
+    def halt(self, by: str, reason: str, *, unless_halted: bool = False) -> Receipt:
         """Halt: from the moment this returns, nothing is dispatched. It always gets through.
 
         Nothing is read for it, so that a log that is damaged can be halted too.
@@ -226,30 +275,49 @@ class Oversight:
         Args:
             by: who halts.
             reason: why, for whoever reads the record later.
+            unless_halted: seal it only where nothing is halted, looked at and written as one:
+                for a drill, which is to stand above nobody's halt.
 
         Raises:
             UsageError: a name or reason that says nothing, or the ledger is open for reading.
+            HaltedError: it is halted, and was not to be.
+            VerificationError: what was written is not there: nothing is halted. With
+                ``unless_halted`` also as :attr:`halted`.
             StoreError: it could not be written: nothing is halted.
         """
-        return self.ledger.append(KIND, Halt(who(by), why(reason)).to_dict())
+        body = Halt(who(by), why(reason)).to_dict()
+        if not unless_halted:
+            return self.ledger.append_anyway(KIND, body)
+
+        def append(size: int) -> Receipt:
+            return self.ledger.append(KIND, body, expect=size, unless=_is_ours)
+
+        return self._as_one(self._check_running, append)
 
     def resume(self, by: str, reason: str, *, halt: int | None = None) -> Receipt:
-        """Lift the halt in force.
+        """Lift one halt; any other stays in force, one that is sealed meanwhile as well.
 
         Args:
             by: who resumes.
             reason: why.
-            halt: entry of the halt that is meant; the one in force now, unless told.
+            halt: entry of the halt that is meant; where one is in force, that, unless told.
 
         Raises:
-            UsageError: as :meth:`halt`; nothing is halted, or somebody halted again meanwhile.
+            UsageError: as :meth:`halt`; nothing is halted, that halt is not in force, or
+                several are and none is named.
+            VerificationError: as :attr:`halted`.
             StoreError: it could not be written.
         """
         by, reason = who(by), why(reason)
-        found = self.halted
-        if found is None:
+        found = self.in_force
+        if not found:
             raise UsageError("nothing is halted, so there is nothing to resume")
-        event = Resume(by, reason, found.seq if halt is None else halt)
+        if halt is None and len(found) > 1:
+            raise UsageError(
+                f"{len(found)} halts are in force: {listed(found)}; a resume lifts one, so name "
+                "it by its entry, with halt=… (--halt)"
+            )
+        event = Resume(by, reason, found[0].seq if halt is None else whole_seq(halt, "halt"))
 
         def append(size: int) -> Receipt:
             return self.ledger.append(KIND, event.to_dict(), expect=size, unless=_is_ours)

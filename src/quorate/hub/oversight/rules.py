@@ -1,16 +1,19 @@
 """What people may do to a running system, and what then stands. Pure: no I/O, no clock.
 
-Bodies of entries of the kind ``oversight``, with ``rule`` ``"oversight/1"`` and the names of
-the ``event``, who it is ``by`` and the ``reason``:
+Bodies of entries of the kind ``oversight``, with a ``rule``, ``"oversight/1"`` (of a resume
+``"oversight/2"``), and the names of the ``event``, who it is ``by`` and the ``reason``:
 
 ============  ===================================================================
 ``halt``      nothing is dispatched from here on; always allowed, again as well
-``resume``    lifts the halt; ``halt`` is the number of the last one sealed, so
-              that nobody lifts one that they have not seen
+``resume``    lifts the halt whose entry has the number ``halt``, and no other:
+              work goes on when each halt in force was lifted by itself
 ``override``  ``decision`` names a decision by number and hash; ``answer`` is what
               a person puts in its place, and where there is none, the decision is
               disregarded: nothing is to be acted upon
 ============  ===================================================================
+
+A resume of ``"oversight/1"`` names the last halt sealed, and lifts all in force. None is
+written any more: it lifts halts that nobody named. Those that are sealed mean what they meant.
 
 One person overrides one decision once. Where several do, and agree, that stands; where
 they do not, the decision is contested, and nothing is to be acted upon: the order in which
@@ -30,9 +33,12 @@ from quorate.arbitration.proposal import plain_copy
 from quorate.core import limits
 from quorate.core.canonical import JSONValue, digest
 from quorate.core.errors import UsageError, UsageTypeError
+from quorate.core.text import shortened
 
 KIND: Final = "oversight"
 RULE: Final = "oversight/1"
+RESUME_RULE: Final = "oversight/2"
+"""Of a resume, which lifts the one halt that it names; one of :data:`RULE` lifts all."""
 
 HALT: Final = "halt"
 RESUME: Final = "resume"
@@ -44,6 +50,7 @@ NOBODY: Final = "nobody"
 MOST_REASON: Final = 4096
 """Longest reason, in characters."""
 
+_MOST_LISTED: Final = 8
 _ALWAYS: Final = ("rule", "event", "by", "reason")
 _DECISION: Final = "decision"
 _REFUSAL: Final = "refusal"
@@ -94,16 +101,17 @@ class Halt:
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """Dispatching goes on. ``halt`` is the entry of the last halt, which it lifts."""
+    """Lifts the halt of entry ``halt``; where it is of :data:`RULE`, the last and all others."""
 
     by: str
     reason: str
     halt: int
+    rule: str = RESUME_RULE
 
     def to_dict(self) -> dict[str, Any]:
         """The body that is sealed."""
         return {
-            "rule": RULE,
+            "rule": self.rule,
             "event": RESUME,
             "by": self.by,
             "reason": self.reason,
@@ -247,10 +255,11 @@ class State:
         if isinstance(event, Halt):
             self._halt(seq, Halt(event.by, event.reason, seq, time))
         elif isinstance(event, Resume):
-            self.halted = None
             self.told[seq] = event
-            for halt, lifted in self.halts.items():
-                self.halts[halt] = seq if lifted is None else lifted
+            for halt in [one.seq for one in self.in_force]:
+                if event.rule == RULE or halt == event.halt:
+                    self.halts[halt] = seq
+            self.halted = next(reversed(self.in_force), None)
         else:
             sealed = Override(
                 event.by, event.reason, event.decision, event.answered, event.answer, seq, time
@@ -265,6 +274,12 @@ class State:
     def _halt(self, seq: int, halt: Halt) -> None:
         self.halts[seq] = None
         self.told[seq] = self.halted = halt
+
+    @property
+    def in_force(self) -> tuple[Halt, ...]:
+        """All halts that were not lifted, in order of the log."""
+        told = (self.told[halt] for halt, lifted in self.halts.items() if lifted is None)
+        return tuple(one for one in told if isinstance(one, Halt))
 
     def halted_before(self, seq: int) -> Halt | None:
         """The last halt in force when entry ``seq`` was sealed, that entry aside, or ``None``."""
@@ -287,7 +302,12 @@ class State:
     def _check_resume(self, event: Resume) -> None:
         if self.halted is None:
             raise UsageError("nothing is halted, so there is nothing to resume")
-        if event.halt != self.halted.seq:
+        if event.rule == RESUME_RULE:
+            if self.halts.get(event.halt, -1) is not None:
+                raise UsageError(
+                    f"entry {event.halt} is no halt in force; in force are {listed(self.in_force)}"
+                )
+        elif event.halt != self.halted.seq:
             raise UsageError(
                 f"the halt of entry {event.halt} is not the last one: {self.halted.by} halted in "
                 f"entry {self.halted.seq} ({self.halted.reason}); read that, and resume again"
@@ -301,18 +321,30 @@ def read_event(body: object) -> Event:
         UsageError: another shape.
     """
     form = members(body, "the body", _ALWAYS, ("halt", "decision", "answer"))
-    if form["rule"] != RULE:
-        raise UsageError(f"rule is {shown(form['rule'])}; this version reads {RULE}")
+    rule = form["rule"]
+    if rule != RULE and (rule, form["event"]) != (RESUME_RULE, RESUME):
+        raise UsageError(
+            f"rule is {shown(rule)}; this version reads {RULE}, and {RESUME_RULE} of a resume"
+        )
     by, reason = who(form["by"]), why(form["reason"])
     extra = form.keys() - set(_ALWAYS)
     if form["event"] == HALT and not extra:
         return Halt(by, reason)
     if form["event"] == RESUME and extra == {"halt"}:
-        return Resume(by, reason, whole_seq(form["halt"], "halt"))
+        return Resume(by, reason, whole_seq(form["halt"], "halt"), rule)
     if form["event"] == OVERRIDE and extra in ({"decision"}, {"decision", "answer"}):
         decision = Reference.from_dict(form["decision"], "decision")
         return Override(by, reason, decision, "answer" in form, form.get("answer"))
     raise UsageError(f"the event {shown(form['event'])} is none of halt, resume, override")
+
+
+def listed(halts: tuple[Halt, ...]) -> str:
+    """Halts, each by its entry, by whom and why; of many the first few."""
+    told = [
+        f"entry {one.seq} by {one.by} ({shortened(one.reason)})" for one in halts[:_MOST_LISTED]
+    ]
+    more = len(halts) - len(told)
+    return ", ".join(told) + (f" and {more} more" if more else "")
 
 
 def check_decision(kind: str, seq: int) -> None:

@@ -1,7 +1,7 @@
 """Sealed oversight checked again, one by one and in the order of the log.
 
 With a context that is handed from entry to entry of one log, as ``verify --replay`` does, an
-entry is held to those before it: a resume lifts the last halt, and an override names, by
+entry is held to those before it: a resume lifts a halt in force, and an override names, by
 number and hash, an earlier entry that is a decision.
 """
 
