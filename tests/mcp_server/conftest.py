@@ -1,14 +1,14 @@
 """Servers to call: over stdio and over HTTP, with a ledger and a council."""
 
-import json
-import subprocess
+from datetime import UTC, datetime
 
 import pytest
-from serve_desk import COMMAND, Served, given, process
+from serve_desk import Served, given, process
 
 from quorate.cli.app import run
 from quorate.core.identity import Ed25519Signer
 from quorate.ledger.keyfiles import write_key
+from quorate.mcp.tokens import new_token, write_tokens
 
 SCOPES = {
     "all": (["read", "decide", "vote", "scan"], ["anna", "bo"]),
@@ -51,14 +51,12 @@ def desk(tmp_path_factory):
 @pytest.fixture(scope="session")
 def tokens(desk):
     """Name -> token, of the file tokens.toml."""
-    made = {}
-    for name, (scopes, voters) in SCOPES.items():
-        said = [word for scope in scopes for word in ("--scope", scope)]
-        said += [word for voter in voters for word in ("--voter", voter)]
-        command = ["serve", "token", "new", name, *said, "--tokens", str(desk / "tokens.toml")]
-        done = subprocess.run([*COMMAND, *command, "--json"], capture_output=True, check=True)
-        made[name] = json.loads(done.stdout)["token"]
-    return made
+    made = {
+        name: new_token(name, scopes, voters, 90, now=datetime.now(UTC))
+        for name, (scopes, voters) in SCOPES.items()
+    }
+    write_tokens(desk / "tokens.toml", [token for _, token in made.values()])
+    return {name: text for name, (text, _) in made.items()}
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as trying
 from hypothesis import strategies as st
 
 from quorate.mcp import HttpSettings
@@ -23,7 +24,7 @@ async def echo(scope, receive, send):
     await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
-async def request(bounds, body=(b"{}",), method="POST", user=None, **headers):
+async def request(bounds, body=(b"{}",), method="POST", user=None, client_id="c", **headers):
     """Send a request, its body in chunks; a chunk of None never comes. Gives status and body."""
     named = {"host": HOST, **headers}
     scope = {
@@ -33,7 +34,7 @@ async def request(bounds, body=(b"{}",), method="POST", user=None, **headers):
         "client": ("127.0.0.1", 1),
     }
     if user is not None:
-        token = SimpleNamespace(client_id="c", scopes=user)
+        token = SimpleNamespace(client_id=client_id, scopes=user)
         scope["user"] = SimpleNamespace(access_token=token)
     chunks, sent = list(body), []
 
@@ -190,7 +191,9 @@ def test_streams_end_when_the_server_does():
 
 
 json_values = st.recursive(
-    st.none() | st.integers(), lambda below: st.lists(below) | st.dictionaries(st.text(), below)
+    st.just(0),
+    lambda below: st.lists(below, max_size=3) | st.dictionaries(st.sampled_from("ab"), below),
+    max_leaves=8,
 )
 
 
@@ -201,6 +204,7 @@ def depth(value):
     return 0 if below is None else 1 + max(map(depth, below), default=0)
 
 
+@trying(max_examples=50)
 @given(json_values, st.integers(0, 5))
 def test_depth_is_measured_as_by_recursion(value, most):
     assert too_deep(value, most) == (depth(value) > most)

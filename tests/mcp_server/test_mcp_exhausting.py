@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 from serve_calls import proposals
@@ -15,6 +16,7 @@ from quorate.mcp import Settings, bounds
 
 MCPError = need("mcp.shared.exceptions").MCPError
 Client = need("mcp").Client
+accepting = need("quorate.mcp.accepting")
 connections = need("quorate.mcp.connections")
 work = need("quorate.mcp.work")
 
@@ -51,7 +53,7 @@ def listening(monkeypatch):
             await send({"type": "http.response.body", "body": b"ok"})
 
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(
+    server = accepting.Accepting(
         uvicorn.Config(
             app, http=connections.Connection, lifespan="off", log_config=None, timeout_keep_alive=60
         )
@@ -65,6 +67,133 @@ def listening(monkeypatch):
     server.force_exit = True
     thread.join(30)
     assert not thread.is_alive()
+
+
+@pytest.fixture
+def unread(monkeypatch):
+    """A server that lets answers of a size lie unread: its address, and when it let one go."""
+    uvicorn = need("uvicorn")
+    monkeypatch.setattr(bounds, "WRITE_SECONDS", 0.5)
+    gone = threading.Event()
+
+    class Line(connections.Connection):
+        def connection_lost(self, exc):
+            super().connection_lost(exc)
+            gone.set()
+
+    async def app(scope, receive, send):
+        size = int(scope["path"][1:])
+        await send({"type": "http.response.start", "status": 200, "headers": [
+            (b"content-length", str(size).encode())]})  # fmt: skip
+        await send({"type": "http.response.body", "body": b"x" * size})
+
+    listener = socket.create_server(("127.0.0.1", 0))
+    # So little that the kernel takes that the rest is seen to lie unread.
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    server = accepting.Accepting(
+        uvicorn.Config(app, http=Line, lifespan="off", log_config=None, timeout_keep_alive=600)
+    )
+    thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listener])))
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    yield listener.getsockname(), gone
+    server.should_exit = True
+    server.force_exit = True
+    thread.join(30)
+    assert not thread.is_alive()
+
+
+# More than the transport lets pile up, so that the answer waits; and less, so that it is over.
+@pytest.mark.parametrize("size", [4 << 20, 48 << 10])
+def test_who_does_not_read_the_answer_is_let_go(unread, size):
+    address, gone = unread
+    with socket.socket() as line:
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        line.connect(address)
+        line.sendall(request(f"/{size}").encode())
+        assert gone.wait(60)
+        line.settimeout(60)
+        read = 0
+        try:
+            while found := line.recv(1 << 16):
+                read += len(found)
+        except ConnectionResetError:
+            pass
+        assert read < size
+
+
+class Transport:
+    """What a connection asks of one, and whether it was cut off."""
+
+    def __init__(self):
+        self.lying, self.aborted = 0, False
+
+    def get_write_buffer_size(self):
+        return self.lying
+
+    def abort(self):
+        self.aborted = True
+
+
+class Clock:
+    """Calls later, when it is told to."""
+
+    def __init__(self):
+        self.calls = []
+
+    def call_later(self, seconds, call):
+        assert seconds == bounds.WRITE_SECONDS
+        one = SimpleNamespace(call=call, cancel=lambda: self.calls.remove(one))
+        self.calls.append(one)
+        return one
+
+    def strike(self):
+        calls, self.calls = self.calls, []
+        for one in calls:
+            one.call()
+
+
+@pytest.fixture
+def line():
+    made = connections.Connection.__new__(connections.Connection)
+    made.transport, made.loop, made.cycle = Transport(), Clock(), None
+    made.flow = SimpleNamespace(write_paused=False)
+    made.flow.pause_writing = lambda: setattr(made.flow, "write_paused", True)
+    made.flow.resume_writing = lambda: setattr(made.flow, "write_paused", False)
+    return made
+
+
+def test_who_reads_on_is_not_let_go(line):
+    for _ in range(3):
+        line.transport.lying = 70_000
+        line.pause_writing()
+        assert len(line.loop.calls) == 1
+        line.transport.lying = 10
+        line.resume_writing()
+        assert not line.loop.calls
+    assert not line.transport.aborted
+
+
+@pytest.mark.parametrize(
+    ("lying", "paused", "answering", "aborted"),
+    [
+        (0, False, False, False),
+        (10, False, False, True),
+        (10, False, True, False),
+        (70_000, True, True, True),
+    ],
+)
+def test_when_an_answer_lies_unread_for_long(line, lying, paused, answering, aborted):
+    line._expect_read()
+    line._expect_read()
+    assert len(line.loop.calls) == 1
+    line.transport.lying, line.flow.write_paused = lying, paused
+    line.cycle = SimpleNamespace(response_complete=not answering)
+    line.loop.strike()
+    assert line.transport.aborted is aborted
+    # Another answer is on its way by then: that one is looked at in its turn.
+    assert len(line.loop.calls) == (answering and not paused)
 
 
 def connected(address, text=""):
@@ -114,19 +243,17 @@ def test_an_answer_may_take_longer_than_a_head(listening):
         assert answered(line)
 
 
-def test_beyond_the_bound_connections_are_closed_at_once_and_others_go_on(listening):
+def test_beyond_the_bound_who_waits_longest_is_closed_and_others_go_on(listening):
+    held = [connected(listening) for _ in range(4)]
     with connected(listening, request()) as line:
         assert answered(line)
-        held = [connected(listening) for _ in range(4)]
         with connected(listening, request()) as one_more:
-            assert ended(one_more)
-        line.sendall(request().encode())
-        assert answered(line)
+            assert answered(one_more)
+            line.sendall(request().encode())
+            assert answered(line)
         for each in held:
             assert ended(each)
             each.close()
-        with connected(listening, request()) as later:
-            assert answered(later)
 
 
 def test_half_of_the_files_are_left_for_other_things():

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from fractions import Fraction
+from itertools import permutations
 
 import pytest
 from hypothesis import given
@@ -22,6 +23,7 @@ from quorate.mcp.scopes import SCOPE_OF
 
 mcp = need("mcp")
 need("mcp_types")
+MCPError = need("mcp.shared.exceptions").MCPError
 
 from quorate.mcp import build_server  # noqa: E402 - only where the SDK is there
 from quorate.mcp.tools.deciding import quorum_answer  # noqa: E402
@@ -58,11 +60,19 @@ def test_the_quorum_is_the_least_whose_pairs_share_more_than_the_liars(num_nodes
 answers = st.dictionaries(st.sampled_from("abcdefg"), st.sampled_from([0, 1, "x"]), max_size=7)
 
 
-@trying(max_examples=20)
-@given(answers, st.sampled_from(["1/2", "2/3", "1"]))
-def test_arbitrate_decides_as_the_arbiter_does(said, quorum):
-    [result] = called(Settings(), ("arbitrate", {"proposals": proposals(said), "quorum": quorum}))
-    found = answer(result)
+# Each example is many calls of one server: to set one up takes longer than to call it.
+many = st.lists(st.tuples(answers, st.sampled_from(["1/2", "2/3", "1"])), min_size=15, max_size=15)
+
+
+@trying(max_examples=2)
+@given(many)
+def test_arbitrate_decides_as_the_arbiter_does(asked):
+    calls = [("arbitrate", {"proposals": proposals(said), "quorum": q}) for said, q in asked]
+    for (said, quorum), result in zip(asked, called(Settings(), *calls), strict=True):
+        check_decided(said, quorum, answer(result))
+
+
+def check_decided(said, quorum, found):
     try:
         decision = Arbiter(quorum=Fraction(quorum)).arbitrate(
             [Proposal(expert, payload, 0.9, 0.25) for expert, payload in said.items()]
@@ -108,14 +118,17 @@ def test_who_votes_twice_has_no_vote_and_who_is_silent_counts():
         refusal(called(Settings(), ("route", {**call, "votes": [*votes, stranger]}))[0])
 
 
-@trying(max_examples=20)
-@given(st.permutations([("a", 1), ("b", 1), ("c", 1), ("c", 2), ("d", 9), ("a", 1)]))
-def test_the_order_in_which_votes_are_listed_changes_nothing(listed):
-    votes = [{"replica": replica, "expert": expert} for replica, expert in listed]
-    call = {"replicas": list("abcd"), "experts": [1, 2], "votes": votes, "input": None}
-    found = answer(called(Settings(), ("route", call))[0])
-    assert (found["consensus"], found["votes"], found["void"]) == (False, 2, ["d"])
-    assert found["equivocating"] == ["c"]
+def test_the_order_in_which_votes_are_listed_changes_nothing():
+    votes = [
+        {"replica": replica, "expert": expert}
+        for replica, expert in (("a", 1), ("b", 1), ("c", 1), ("c", 2), ("d", 9))
+    ]
+    same = {"replicas": list("abcd"), "experts": [1, 2], "input": None}
+    calls = [("route", {**same, "votes": listed}) for listed in permutations(votes)]
+    for result in called(Settings(), *calls):
+        found = answer(result)
+        assert (found["consensus"], found["votes"], found["void"]) == (False, 2, ["d"])
+        assert found["equivocating"] == ["c"]
 
 
 def test_a_roster_of_one_that_votes_twice_is_refused():
@@ -142,34 +155,36 @@ def test_a_ledger_for_reading_seals_nothing(tmp_path):
     assert (found["status"], found["sealed"]) == ("committed", None)
 
 
-class Broken:
-    """A store that fails with words that a client should not see."""
+class Broken(Ledger):
+    """One that fails with words that a client should not see."""
 
-    def append(self, *_args, **_named):
+    def append_all(self, *_args, **_named):
         raise OperationalError("/srv/secret/ledger.db: disk full")
 
 
 def test_what_fails_in_the_store_is_told_without_its_words(caplog):
-    result = called(Settings(ledger=Broken()), ("arbitrate", {"proposals": proposals({"a": 1})}))[0]
-    words = refusal(result)
+    with Broken.open("memory:") as broken:
+        call = ("arbitrate", {"proposals": proposals({"a": 1})})
+        words = refusal(called(Settings(ledger=broken), call)[0])
     assert "secret" not in words
     reference = words.rpartition(" ")[2]
     assert f"{reference}: /srv/secret/ledger.db: disk full" in caplog.text
 
 
-class Slow:
-    """A store that does not come back until it is let."""
+class Slow(Ledger):
+    """One that does not come back until it is let."""
 
-    def __init__(self):
+    def __init__(self, *arguments, **named):
+        super().__init__(*arguments, **named)
         self.let = threading.Event()
 
-    def append(self, *_args, **_named):
+    def append_all(self, *_args, **_named):
         self.let.wait(60)
         raise UsageError("too late")
 
 
 def test_a_call_ends_in_time_and_does_not_stop_others():
-    slow = Slow()
+    slow = Slow.open("memory:")
     settings = Settings(ledger=slow, call_seconds=0.2)
 
     async def go():
@@ -186,7 +201,7 @@ def test_a_call_ends_in_time_and_does_not_stop_others():
 
 
 def test_calls_that_were_given_up_still_count_so_that_they_cannot_pile_up():
-    slow = Slow()
+    slow = Slow.open("memory:")
     settings = Settings(ledger=slow, call_seconds=0.2, workers=1)
     call = ("arbitrate", {"proposals": proposals({"a": 1})})
 
@@ -253,6 +268,82 @@ def test_a_decision_that_is_certain_is_sealed_by_the_tally(tmp_path):
         settings, ("council_vote", {"proposal_id": id_, "voter": "bo", "value": "reject"})
     )
     refusal(again[0])
+
+
+def test_who_may_not_vote_looks_at_a_certain_decision_and_seals_none(monkeypatch):
+    from quorate.mcp.access import Caller
+    from quorate.mcp.tools import voting
+
+    council = ConsensusProtocol(["anna", "bo", "cy", "di"])
+    id_ = council.propose("anna", "restrict", "x")
+    for voter in council.voter_ids:
+        council.vote(id_, voter, "approve")
+    settings, before = Settings(council=council), len(council.ledger)
+    for scopes, sealed in (({"read"}, 0), ({"read", "vote"}, 1)):
+        caller = Caller("c", frozenset(scopes), frozenset())
+        monkeypatch.setattr(voting, "caller_of", lambda *_, caller=caller: caller)
+        (result,) = called(settings, ("council_tally", {"proposal_id": id_}))
+        found = answer(result)
+        assert found["decision"] == "approved"
+        assert (found["certificate"] is not None) is bool(sealed)
+        assert len(council.ledger) == before + sealed
+
+
+def test_a_refusal_says_who_answered_otherwise():
+    said = proposals({"a": "x", "b": "x", "c": "y", "d": "z"})
+    found = answer(called(Settings(), ("arbitrate", {"proposals": said, "quorum": "9/10"}))[0])
+    assert (found["status"], found["dissenting"]) == ("refused", ["c", "d"])
+    assert "Dissent: c for" in found["explanation"]
+
+
+def test_whoever_gave_no_vote_is_told_so():
+    votes = [{"replica": r, "expert": 1} for r in "abc"]
+    call = {"replicas": list("abcd"), "experts": [1], "votes": votes, "input": None}
+    found = answer(called(Settings(), ("route", call))[0])
+    assert [(one["id"], one["detail"]) for one in found["absent"]] == [("d", "no vote was given")]
+
+
+OBJECT = "give an object with expert_id, route_weight (and, if you like, reason, detail)"
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "told"),
+    [
+        ("arbitrate", {"proposals": [], "absent": ["d"]}, f"absent[0]: {OBJECT}"),
+        ("arbitrate", {"proposals": {}}, "proposals: give a list"),
+        ("arbitrate", {}, "proposals is missing"),
+        ("arbitrate", {"proposals": [{"x": 1}]}, "proposals[0].x is unknown"),
+        ("red_team_scan", {"target": "desk"}, "target: give an object with name"),
+        ("bft_quorum", {"num_nodes": 1.5}, "num_nodes: give a whole number"),
+        ("bft_quorum", {"num_nodes": 0}, "num_nodes: input should be greater than or equal to 1"),
+        ("bft_quorum", {"nodes": 4}, "there is no argument 'nodes'; there is: num_nodes"),
+        ("verify_receipt", {"receipt": 3}, "receipt: give an object"),
+        ("council_tally", {"proposal_id": "p1"}, "this server has no council"),
+        (
+            "arbitrate",
+            {"proposals": [{**proposals({"a": 1})[0], "route_weight": True}]},
+            "proposals[0].route_weight: give a number or a text",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_call_is_told_in_words_of_its_own(tool, arguments, told):
+    words = refusal(called(Settings(), (tool, arguments))[0])
+    assert words.startswith(f"{tool}: ")
+    assert told in words
+    assert "Given" not in words
+    assert "Error executing" not in words
+
+
+@pytest.mark.parametrize("name", ["receipt/0", "bundle/3", "checkpoint"])
+def test_without_a_ledger_it_says_that_there_is_none(name):
+    async def go():
+        async with mcp.Client(build_server(Settings())) as client:
+            with pytest.raises(MCPError, match="this server has no ledger"):
+                await client.read_resource(f"quorate://{name}")
+            with pytest.raises(MCPError, match="Unknown resource"):
+                await client.read_resource("quorate://elsewhere")
+
+    asyncio.run(go())
 
 
 def test_every_tool_has_a_scope_a_schema_and_says_what_it_does(ledger):

@@ -2,6 +2,8 @@
 
 import importlib.util
 import json
+import os
+from datetime import UTC, datetime
 
 import pytest
 
@@ -9,6 +11,7 @@ import quorate.mcp as server
 from quorate.cli.app import run
 from quorate.core.identity import Ed25519Signer
 from quorate.ledger.keyfiles import write_key
+from quorate.mcp.tokens import TokenFile
 
 
 @pytest.fixture
@@ -44,6 +47,39 @@ def test_a_token_is_made_listed_and_revoked(quorate, tmp_path):
     assert quorate("serve", "token", "revoke", "laptop")[0] == 0
     assert quorate("serve", "token", "revoke", "laptop")[0] == 2
     assert json.loads(quorate("serve", "token", "list", "--json")[1]) == {"tokens": []}
+
+
+def test_a_token_can_go_into_a_file_of_its_own(quorate, tmp_path):
+    before = os.umask(0)
+    try:
+        code, said, told = quorate("serve", "token", "new", "laptop", "--out", "laptop.token")
+    finally:
+        os.umask(before)
+    path = tmp_path / "laptop.token"
+    text = path.read_text().strip()
+    assert code == 0
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert TokenFile(tmp_path / "tokens.toml").find(text, datetime.now(UTC)).name == "laptop"
+    assert text not in said + told
+    code, said, _ = quorate("serve", "token", "new", "b", "--json", "-o", "b.token")
+    assert (code, json.loads(said)["token_file"]) == (0, "b.token")
+    assert "token" not in json.loads(said)
+
+
+@pytest.mark.parametrize("path", ["there.token", "nowhere/x.token"])
+def test_a_token_that_cannot_be_written_is_not_made(quorate, tmp_path, path):
+    (tmp_path / "there.token").write_text("another")
+    code, _, told = quorate("serve", "token", "new", "laptop", "--out", path)
+    assert code in (2, 5)
+    assert path in told
+    assert (tmp_path / "there.token").read_text() == "another"
+    assert not (tmp_path / "tokens.toml").exists()
+
+
+def test_a_token_of_no_use_leaves_no_file(quorate, tmp_path):
+    (tmp_path / "tokens.toml").mkdir()
+    assert quorate("serve", "token", "new", "a", "--out", "a.token")[0] in (2, 5)
+    assert not (tmp_path / "a.token").exists()
 
 
 @pytest.mark.parametrize(

@@ -173,19 +173,41 @@ def new(
         list[str] | None, typer.Option(help="Whom it may vote as, with vote. May be repeated.")
     ] = None,
     days: Annotated[int, typer.Option(help="How long it lives.")] = 90,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="FILE",
+            help="New file for the token, which you alone can read (mode 0600); else it is shown.",
+            show_default=False,
+        ),
+    ] = None,
     tokens: TokensAt = TOKENS,
     as_json: AsJson = False,
 ) -> None:
-    """Make a token and show it, once: the file keeps only its hash."""
-    from quorate.mcp.tokens import new_token, read_tokens, write_tokens
+    """Make a token and show it, once: the file of tokens keeps only its hash."""
+    from quorate.mcp.tokens import new_token, read_tokens, write_token, write_tokens
 
     known = read_tokens(tokens) if tokens.exists() else ()
     if any(token.name == name for token in known):
         raise UsageError(f"{tokens} has a token {name!r} already; revoke it, or name another")
     text, token = new_token(name, scope or ["read"], voter or [], days, now=datetime.now(UTC))
-    write_tokens(tokens, [*known, token])
+    if output is not None:
+        write_token(output, text)
+    try:
+        write_tokens(tokens, [*known, token])
+    except BaseException:
+        if output is not None:
+            output.unlink(missing_ok=True)
+        raise
+    where = {"token": text} if output is None else {"token_file": str(output)}
     if as_json:
-        print_json({"token": text, **token.to_dict(), "file": str(tokens)})
+        print_json({**where, **token.to_dict(), "file": str(tokens)})
+        return
+    if output is not None:
+        say(f"wrote {output}, the token of {name}, for {', '.join(sorted(token.scopes))}, until "
+            f"{token.to_dict()['expires']}; {tokens} has its hash")  # fmt: skip
         return
     say(text)
     tell(f"the token of {name}, for {', '.join(sorted(token.scopes))}, until "

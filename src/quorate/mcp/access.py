@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -13,6 +14,9 @@ from mcp.server.mcpserver.exceptions import ToolError
 from quorate.mcp.scopes import SCOPES
 from quorate.mcp.settings import Settings
 from quorate.mcp.tokens import TokenFile
+
+calling: Final[ContextVar[str | None]] = ContextVar("calling", default=None)
+"""Name of the token whose call is being answered; ``None`` where there is none."""
 
 _log = logging.getLogger(__name__)
 _VOTERS: Final = "voters"
@@ -76,6 +80,12 @@ class BearerTokens:
         )
 
 
+def token_of(request: Any) -> AccessToken | None:
+    """The token that a request came with; ``request`` is the SDK's, ``None`` over stdio."""
+    user = None if request is None else request.scope.get("user")
+    return getattr(user, "access_token", None)
+
+
 def caller_of(settings: Settings, request: Any) -> Caller:
     """Who sent a request; ``request`` is the SDK's HTTP request, ``None`` over stdio.
 
@@ -83,8 +93,7 @@ def caller_of(settings: Settings, request: Any) -> Caller:
     """
     if request is None:
         return Caller("local", frozenset(SCOPES), settings.voters)
-    user = request.scope.get("user")
-    token = getattr(user, "access_token", None)
+    token = token_of(request)
     if token is None:
         return Caller("local", frozenset(SCOPES), frozenset())
     return Caller(

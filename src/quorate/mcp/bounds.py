@@ -22,7 +22,7 @@ BODY_SECONDS: Final = 10.0
 CALL_SECONDS: Final = 60.0
 """How long one call may take, unless told otherwise."""
 
-CALLS: Final = 256
+CALLS: Final = 512
 """Most requests answered side by side, unless told otherwise."""
 
 MOST_CALLS: Final = 4096
@@ -31,8 +31,14 @@ MOST_CALLS: Final = 4096
 WORKERS: Final = 32
 """Most calls that compute at the same time; others wait for their turn."""
 
+SHARE: Final = 2
+"""One token has at most one in so many of the places: of calls, of streams and of workers."""
+
 SESSIONS: Final = 1024
 """Most sessions open at once."""
+
+CLIENT_SESSIONS: Final = 64
+"""Most sessions that one token may have open at once."""
 
 SESSION_SECONDS: Final = 600.0
 """How long a session may lie idle before it is forgotten."""
@@ -42,7 +48,10 @@ CONNECTIONS: Final = 1024
 
 HEADER_SECONDS: Final = 10.0
 """How long a connection may take from its opening, or from the first byte of a further request,
-until the head of the request is whole."""
+until the head of the request is whole; and before that, to agree on TLS, or to take leave."""
+
+WRITE_SECONDS: Final = 30.0
+"""How long an answer may wait for its client to read on."""
 
 KEEP_SECONDS: Final = 75
 """How long a connection may lie idle: longer than clients keep theirs, so that no request meets

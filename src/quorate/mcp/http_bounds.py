@@ -2,7 +2,8 @@
 
 A body is read only once the token has been accepted, whole, within its bounds of size and
 time, and looked at for the scope that it takes; so the SDK meets none that is endless. The
-order: address (Host and Origin), number of requests, token, size, time, scope, rate.
+order: address (Host and Origin), number of requests, token, size, time, scope, rate. A request
+keeps its place until its client has read the answer.
 """
 
 from __future__ import annotations
@@ -11,12 +12,15 @@ import asyncio
 import json
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import orjson
 
+from quorate.mcp.places import Places, most_connections
 from quorate.mcp.scopes import scope_needed
+from quorate.mcp.sessions import client_sessions
 from quorate.mcp.settings import HttpSettings
 
 Message = MutableMapping[str, Any]
@@ -25,6 +29,11 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 _MINUTE: Final = 60.0
+_SESSION: Final = b"mcp-session-id"
+_BEARER: Final = "bearer "
+_WITHOUT: Final = ""
+_FAILED: Final = 400
+_GONE: Final = 404
 _MOST_CLIENTS: Final = 4096
 _DONE: Final = {"type": "http.response.body", "body": b"", "more_body": False}
 
@@ -40,11 +49,7 @@ class _Refused(Exception):  # noqa: N818 - it carries an answer
 
 
 class Bounds:
-    """ASGI middleware that holds requests to their bounds.
-
-    Attributes:
-        busy: requests being answered now.
-    """
+    """ASGI middleware that holds requests to their bounds."""
 
     def __init__(
         self, app: App, settings: HttpSettings, hosts: list[str], origins: list[str]
@@ -56,7 +61,15 @@ class Bounds:
         self._origins = frozenset(origins)
         self._closing = asyncio.Event()
         self._rates = Rates(settings.calls_per_minute)
-        self.busy = 0
+        self._sessions = client_sessions()
+        self._calls = Places(settings.calls)
+        # The other half is left to calls, and to those who come.
+        self._streams = Places(max(1, most_connections() // 2))
+
+    @property
+    def busy(self) -> int:
+        """Requests being answered now; streams that wait for news are none."""
+        return self._calls.taken
 
     def close(self) -> None:
         """End the streams that wait for news; what is being answered goes on."""
@@ -68,14 +81,24 @@ class Bounds:
             await self._app(scope, receive, send)
             return
         sending = _Sending(send)
+        session = _session(scope["headers"])
+        if session is not None:
+            self._sessions.begin(session)
         try:
             self._check_address(scope)
-            if scope["method"] == "GET":
-                await self._stream(scope, receive, sending)
-            else:
-                await self._answer(scope, receive, sending)
+            stream = scope["method"] == "GET"
+            places, serve = (self._streams, self._stream) if stream else (self._calls, self._answer)
+            client = self._client(scope)
+            _check_place(places, client)
+            with places.taken_by(client):
+                await serve(scope, receive, sending)
         except _Refused as refused:
             await sending.refuse(refused)
+        finally:
+            if session is not None:
+                ended = scope["method"] == "DELETE" and 0 < sending.status < _FAILED
+                gone = ended or sending.status == _GONE
+                self._sessions.end(session, time.monotonic(), gone=gone)
 
     def _check_address(self, scope: Message) -> None:
         headers = scope["headers"]
@@ -86,20 +109,34 @@ class Bounds:
         if origins and (len(origins) != 1 or origins[0] not in self._origins):
             raise _Refused(403, "pages of this origin may not call")
 
+    def _client(self, scope: Message) -> str | None:
+        """Whose places a request takes: of its token, or of all who have none.
+
+        ``None`` where no tokens are asked for, and clients are not told apart.
+        """
+        tokens = self._settings.tokens
+        if tokens is None:
+            return None
+        found = (value for name, value in scope["headers"] if name == b"authorization")
+        said = next(found, b"").decode("latin-1")
+        # As it is read further in: what is not read so there has no token there.
+        if not said.lower().startswith(_BEARER):
+            return _WITHOUT
+        token = tokens.find(said[len(_BEARER) :], datetime.now(UTC))
+        return _WITHOUT if token is None else token.name
+
     async def _answer(self, scope: Message, receive: Receive, sending: _Sending) -> None:
-        if self.busy >= self._settings.calls:
-            raise _Refused(503, "too many calls at once; try again", {"retry-after": "1"})
-        self.busy += 1
         held: list[Message] = []
         read = False
+        opening: str | None = None
 
         async def bounded() -> Message:
-            nonlocal read
+            nonlocal read, opening
             if not read:
                 read = True
                 try:
                     body = await self._body(scope, receive)
-                    self._admit(scope, body)
+                    opening = self._admit(scope, body)
                 except _Refused as refused:
                     # Answered before anything further out can take it for a crash.
                     await sending.refuse(refused)
@@ -110,7 +147,9 @@ class Bounds:
         try:
             await self._app(scope, bounded, sending)
         finally:
-            self.busy -= 1
+            if opening is not None:
+                made = sending.session if sending.status < _FAILED else None
+                self._sessions.opened(opening, made, time.monotonic())
 
     async def _body(self, scope: Message, receive: Receive) -> bytes:
         most = self._settings.body_bytes
@@ -134,8 +173,12 @@ class Bounds:
             seconds = self._settings.body_seconds
             raise _Refused(408, f"the body did not come within {seconds:g} s") from error
 
-    def _admit(self, scope: Message, body: bytes) -> None:
-        """Refuse by status a scope that the token has not, and too many calls of one client."""
+    def _admit(self, scope: Message, body: bytes) -> str | None:
+        """Refuse by status a scope that the token has not, and too much of one client.
+
+        Returns:
+            The client, where it is about to open a session.
+        """
         token = getattr(scope.get("user"), "access_token", None)
         client = scope.get("client") or ("", 0)
         wait = self._rates.wait(
@@ -144,16 +187,21 @@ class Bounds:
         if wait > 0:
             raise _Refused(429, "too many calls a minute", {"retry-after": str(int(wait) + 1)})
         if token is None:
-            return
+            return None
         try:
             message = orjson.loads(body)
         except orjson.JSONDecodeError:
-            return
+            return None
         for each in message if isinstance(message, list) else [message]:
             needed = _needed(each)
             if needed is not None and needed not in token.scopes:
                 told = f'Bearer error="insufficient_scope", scope="{needed}"'
                 raise _Refused(403, f"this takes the scope {needed}", {"www-authenticate": told})
+        if _session(scope["headers"]) is not None or not _opens(message):
+            return None
+        if not self._sessions.open(token.client_id, time.monotonic()):
+            raise _Refused(429, self._sessions.told())
+        return str(token.client_id)
 
     async def _stream(self, scope: Message, receive: Receive, sending: _Sending) -> None:
         """Serve a standing stream until its client goes or the server stops."""
@@ -172,9 +220,16 @@ class Bounds:
 
 
 class _Sending:
-    """Sends one response, and knows how far it has got."""
+    """Sends one response, and knows how far it has got.
+
+    Attributes:
+        status: of the response; 0 until it begins.
+        session: that it names; ``None`` for none.
+    """
 
     def __init__(self, send: Send) -> None:
+        self.status = 0
+        self.session: str | None = None
         self._send = send
         self._begun = False
         self._ended = False
@@ -184,8 +239,15 @@ class _Sending:
             return
         if message["type"] == "http.response.start":
             self._begun = True
+            self.status = message["status"]
+            self.session = _session(message.get("headers", ()))
         elif not message.get("more_body", False):
             self._ended = True
+            if message.get("body"):
+                # Its end waits until little of it lies unread; else what a client leaves unread
+                # is held for it in memory, and counts for nothing.
+                await self._send({**message, "more_body": True})
+                message = dict(_DONE)
         await self._send(message)
 
     async def refuse(self, refused: _Refused) -> None:
@@ -227,8 +289,29 @@ class Rates:
         return 0.0 if allowed else (1 - left) * _MINUTE / self._most
 
 
+def _check_place(places: Places, client: str | None) -> None:
+    wait = {"retry-after": "1"}
+    if places.full_for(client):
+        whose = "of this client" if client else "without a token"
+        raise _Refused(
+            429, f"{places.share} requests {whose} are being answered, the most; try again", wait
+        )
+    if places.full:
+        raise _Refused(503, "too many calls at once; try again", wait)
+
+
 def _needed(message: object) -> str | None:
     if not isinstance(message, dict) or not isinstance(message.get("method"), str):
         return None
     params = message.get("params")
     return scope_needed(message["method"], params if isinstance(params, dict) else None)
+
+
+def _session(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+    """The session that headers name."""
+    found = (value for name, value in headers if name.lower() == _SESSION)
+    return next((value.decode("latin-1") for value in found), None)
+
+
+def _opens(message: object) -> bool:
+    return isinstance(message, dict) and message.get("method") == "initialize"

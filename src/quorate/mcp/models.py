@@ -105,7 +105,7 @@ class ArbitrateAnswer(_Answer):
     backing: float = Field(description="share of the roster's weight behind it")
     backing_exact: str
     engaged: list[str]
-    dissenting: list[str]
+    dissenting: list[str] = Field(description="who answered otherwise than what leads")
     absent: list[AbsentAnswer]
     explanation: str
     sealed: Sealed | None = Field(None, description="null where the operator seals nothing")
@@ -219,7 +219,10 @@ class CardAnswer(_Answer):
 
     passed: bool
     valid: bool
-    signed: bool = Field(description="whether keys signed it that the server trusts")
+    signed: bool = Field(
+        description="whether as many keys as the server asks for signed the whole card; a "
+        "signature that leaves something out does not count (state partial)"
+    )
     experts_covered: int = Field(description="of the 14 safety experts")
     errors: list[dict[str, Any]] = Field(description="JSON path, rule and message of each")
     summary: str
@@ -234,5 +237,5 @@ class ScanAnswer(_Answer):
     resilience: float | None = Field(description="0 to 1, 1 where everything was defended")
     risk_score: float | None = Field(description="1 - resilience; null where nothing was probed")
     summary: str
-    report: dict[str, Any] = Field(description="the whole report, quorate/redteam-report/1")
+    report: dict[str, Any] = Field(description="the whole report, quorate/redteam-report/3 or /4")
     sealed: Sealed | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from mcp.server import MCPServer
 from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError, ToolError
@@ -14,6 +14,9 @@ from quorate.core.errors import UsageError
 from quorate.ledger import Ledger
 from quorate.mcp.settings import Settings
 from quorate.mcp.work import Workers
+
+OF_LEDGER: Final = ("quorate://receipt/", "quorate://bundle/", "quorate://checkpoint")
+"""How the addresses of what a ledger has begin."""
 
 _JSON = "application/json"
 _SEQ = re.compile(r"0|[1-9][0-9]{0,15}")

@@ -12,9 +12,9 @@ from mcp_types import ToolAnnotations
 from pydantic import ValidationError
 
 import quorate
-from quorate.core.text import printable, shortened
 from quorate.mcp.access import BearerTokens
-from quorate.mcp.gate import Gate
+from quorate.mcp.gate import Gate, unknown_argument
+from quorate.mcp.misfits import misfits
 from quorate.mcp.resources import Resources
 from quorate.mcp.scopes import SCOPE_OF
 from quorate.mcp.settings import Settings
@@ -29,8 +29,6 @@ _INSTRUCTIONS: Final = (
     "Decisions that need a quorum, each one sealed in a receipt that anyone can verify offline. "
     'A refusal (status "refused", consensus false) is no decision: do not act on it.'
 )
-_MOST_LISTED: Final = 1000
-_MOST_MISFITS: Final = 8
 _TITLES: Final = {
     "bft_quorum": "Quorum arithmetic",
     "arbitrate": "Fold proposals into a decision",
@@ -95,6 +93,7 @@ def build_server(
         middleware=[Gate(settings, known)],
         **auth,
     )
+    server.known = known
     for name, function in tools.items():
         server.add_tool(
             function,
@@ -112,7 +111,13 @@ def build_server(
 
 
 class _Server(MCPServer[Any]):  # type: ignore[misc, unused-ignore]
-    """The SDK's server, with words of its own for arguments that do not fit."""
+    """The SDK's server, with words of its own for what is wrong with a call.
+
+    Whatever that is, the model that called may mend it: so it is the tool's answer, which says
+    that it failed, rather than an error of the protocol.
+    """
+
+    known: Mapping[str, frozenset[str]]
 
     async def call_tool(self, name: str, arguments: dict[str, Any], context: Any = None) -> Any:
         """Call a tool.
@@ -120,21 +125,18 @@ class _Server(MCPServer[Any]):  # type: ignore[misc, unused-ignore]
         Raises:
             ToolError: as the SDK's; of arguments it says which, and what they should be.
         """
+        strange = unknown_argument(arguments, self.known.get(name, frozenset()))
+        if strange is not None:
+            raise ToolError(f"{name}: {strange}")
         try:
             return await super().call_tool(name, arguments, context)
         except ToolError as error:
             if isinstance(error.__cause__, ValidationError):
-                raise ToolError(f"{name}: {_misfits(error.__cause__)}") from error
+                raise ToolError(f"{name}: {misfits(error.__cause__)}") from error
+            # A crash is of a class below, which the SDK logs: that stays as it is.
+            if type(error) is ToolError and isinstance(error.__cause__, ToolError):
+                raise ToolError(f"{name}: {error.__cause__}") from error.__cause__
             raise
-
-
-def _misfits(error: ValidationError) -> str:
-    if error.error_count() > _MOST_LISTED:
-        return f"the arguments have {error.error_count()} mistakes; see the tool's schema"
-    found = error.errors(include_url=False, include_context=False, include_input=False)
-    told = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in found[:_MOST_MISFITS]]
-    more = len(found) - len(told)
-    return shortened(printable("; ".join(told) + (f"; and {more} more" if more else "")))
 
 
 def tools_of(settings: Settings, workers: Workers) -> Mapping[str, Callable[..., Any]]:

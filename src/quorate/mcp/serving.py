@@ -19,6 +19,7 @@ from mcp.server.transport_security import TransportSecuritySettings
 
 from quorate.core.errors import OperationalError
 from quorate.mcp import bounds
+from quorate.mcp.accepting import Accepting
 from quorate.mcp.connections import Connection
 from quorate.mcp.http_bounds import Bounds
 from quorate.mcp.server import build_server
@@ -96,6 +97,8 @@ def serve_built(
                 access_log=False,
                 server_header=False,
                 http=Connection,
+                # Whoever asks for another protocol would leave the bounds of this one.
+                ws="none",
                 ssl_certfile=http.tls_cert,
                 ssl_keyfile=http.tls_key,
                 timeout_keep_alive=bounds.KEEP_SECONDS,
@@ -163,7 +166,7 @@ def _listen(http: HttpSettings) -> socket.socket:
     return listener
 
 
-class _Server(uvicorn.Server):  # type: ignore[misc, unused-ignore]
+class _Server(Accepting):
     """A server that ends on a signal without passing it on to the process."""
 
     def __init__(self, config: Any, close: Callable[[], None], told: Callable[[], None]) -> None:

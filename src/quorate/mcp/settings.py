@@ -139,7 +139,8 @@ class HttpSettings:
         if self.tls_cert is None and not self.insecure_http:
             raise UsageError(
                 f"tokens would travel to {self.host} unencrypted: give a TLS certificate and key, "
-                "listen on 127.0.0.1 behind a proxy that does TLS, or accept it by insecure-http"
+                "listen on 127.0.0.1 behind a proxy that does TLS, or accept it: --insecure-http "
+                "(insecure_http in a file or in Python)"
             )
 
     @property
@@ -167,7 +168,8 @@ class HttpSettings:
             raise UsageError(
                 f"without tokens anybody on this machine may call, and the server has "
                 f"{' and '.join(settings.holds)}; make a token with: quorate serve token new, "
-                "serve without these, or accept it by insecure-no-tokens"
+                "serve without these, or accept it: --insecure-no-tokens (insecure_no_tokens in a "
+                "file or in Python)"
             )
 
 

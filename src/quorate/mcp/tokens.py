@@ -186,6 +186,31 @@ def write_tokens(path: Path, tokens: Iterable[Token]) -> None:
         raise OperationalError(f"{path} cannot be written: {error.strerror}") from error
 
 
+def write_token(path: Path, text: str) -> None:
+    """Write a token in a new file that its owner alone can read, whatever the umask.
+
+    Raises:
+        UsageError: it is there already; nothing is replaced.
+        OperationalError: it cannot be written; nothing is left of it.
+    """
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError as error:
+        raise UsageError(
+            f"{path} is there already; name another file, nothing is replaced"
+        ) from error
+    except OSError as error:
+        raise OperationalError(f"{path} cannot be written: {error.strerror}") from error
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise OperationalError(f"{path} cannot be written: {error.strerror}") from error
+
+
 def _seen(path: Path) -> tuple[int, int, int, int] | None:
     try:
         found = path.stat()

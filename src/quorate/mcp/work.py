@@ -9,12 +9,15 @@ import secrets
 import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
+from weakref import WeakValueDictionary
 
 from mcp.server.mcpserver.exceptions import ToolError
 
 from quorate.core.errors import OperationalError, QuorateError
 from quorate.core.text import printable, shortened
 from quorate.core.threads import threads
+from quorate.mcp.access import calling
+from quorate.mcp.places import share_of
 
 T = TypeVar("T")
 
@@ -42,9 +45,16 @@ class Workers:
     """Runs plain functions in daemon threads, and says of their errors what a client may know."""
 
     def __init__(self, seconds: float, most: int) -> None:
-        """Let a call take ``seconds`` from its coming, and ``most`` compute at once."""
+        """Let a call take ``seconds`` from its coming, and ``most`` compute at once.
+
+        Of one token only its share: the others wait in its own row, and not before the calls of
+        others.
+        """
         self._seconds = seconds
+        self._most = most
         self._free = asyncio.Semaphore(most)
+        # Kept by the calls that hold or await a place in it.
+        self._rows: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
     async def run(self, function: Callable[[], T]) -> T:
         """Call ``function`` in a thread, when one is free.
@@ -58,8 +68,8 @@ class Workers:
         """
         try:
             async with asyncio.timeout(self._seconds):
-                await self._free.acquire()
-                return await self._threaded(function)
+                release = await self._place(calling.get())
+                return await self._threaded(function, release)
         except TimeoutError as error:
             raise ToolError(
                 f"it took longer than the {self._seconds:g} s that one call may take; whether it "
@@ -75,13 +85,34 @@ class Workers:
         except QuorateError as error:
             raise ToolError(shortened(printable(str(error)))) from error
 
-    async def _threaded(self, function: Callable[[], T]) -> T:
+    async def _place(self, client: str | None) -> Callable[[], None]:
+        """Wait for a thread; gives what leaves it to another."""
+        if client is None:
+            await self._free.acquire()
+            return self._free.release
+        row = self._rows.get(client)
+        if row is None:
+            row = self._rows[client] = asyncio.Semaphore(share_of(self._most))
+        await row.acquire()
+        try:
+            await self._free.acquire()
+        except BaseException:
+            row.release()
+            raise
+
+        def release() -> None:
+            self._free.release()
+            row.release()
+
+        return release
+
+    async def _threaded(self, function: Callable[[], T], release: Callable[[], None]) -> T:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[tuple[Any, BaseException | None]] = loop.create_future()
         unwanted = threading.Event()
 
         def settle(value: Any, error: BaseException | None) -> None:
-            self._free.release()
+            release()
             if not future.done():
                 future.set_result((value, error))
 

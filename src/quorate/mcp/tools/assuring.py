@@ -181,6 +181,7 @@ class AssuringTools:
         seed: int,
         progressed: Callable[[int, int], None],
     ) -> ScanAnswer:
+        from quorate.mcp.tools.withheld import withheld  # noqa: PLC0415 - loads the red team
         from quorate.redteam import builtin, render_terminal, scan, seal_report  # noqa: PLC0415
 
         offered = {**builtin(), **self._settings.targets}
@@ -195,6 +196,7 @@ class AssuringTools:
             progress=progressed,
         )
         check_wanted()
+        report = withheld(report)
         ledger = self._settings.record
         receipt = None if ledger is None else seal_report(ledger, report)
         return ScanAnswer(

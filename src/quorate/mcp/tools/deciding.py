@@ -11,10 +11,18 @@ from quorate.arbitration import Absence, Arbiter, Decision, Intake, Proposal, Ta
 from quorate.arbitration.sealed import body_of, kind_of
 from quorate.core import limits
 from quorate.core.canonical import canonical, digest
-from quorate.core.errors import MisbehaviourError, UsageError
+from quorate.core.errors import (
+    MisbehaviourError,
+    NoQuorum,
+    OperationalError,
+    UsageError,
+    VerificationError,
+)
 from quorate.core.exact import Number, exact
 from quorate.core.quorum import Quorum
 from quorate.core.text import shortened
+from quorate.hub.oversight import HaltedError, Oversight
+from quorate.ledger import Ledger, Receipt
 from quorate.mcp import bounds
 from quorate.mcp.access import Caller, caller_of
 from quorate.mcp.models import (
@@ -38,6 +46,41 @@ from quorate.routing.sealed import body_of as routing_body
 from quorate.routing.sealed import describe as describe_routing
 
 _ONE_LIAR = 4
+_SILENT: Final = "no vote was given"
+
+
+class _Heeding:
+    """The operator's ledger, in which nothing is decided that a person has halted."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._oversight = Oversight(ledger)
+
+    def append(
+        self,
+        kind: str,
+        body: dict[str, Any],
+        *,
+        trace_id: str | None = None,
+        parent: None = None,  # noqa: ARG002 - as a record of rounds takes it
+        key: str | None = None,
+    ) -> Receipt:
+        """Seal a verdict, unless it is halted: looked at and written as one.
+
+        Raises:
+            NoQuorum: it is halted; by whom and why is not for every client to know.
+            UsageError: the key stands for another body.
+            OperationalError: whether it is cannot be told, or it could not be written.
+        """
+        try:
+            return self._oversight.seal([(kind, body, trace_id, key)])[0]
+        except HaltedError as error:
+            raise NoQuorum(
+                f"a person halted this in entry {error.halt.seq} of the ledger: nothing is decided "
+                "until it is resumed"
+            ) from error
+        except VerificationError as error:
+            # Its words name the operator's file, and go to the operator's log.
+            raise OperationalError(str(error)) from error
 
 
 class DecidingTools:
@@ -47,7 +90,8 @@ class DecidingTools:
         """Seal in the operator's ledger, if there is one."""
         self._settings = settings
         self._workers = workers
-        self._rounds = BFTLedger(settings.record)
+        self._record = None if settings.record is None else _Heeding(settings.record)
+        self._rounds = BFTLedger(self._record)
 
     async def bft_quorum(
         self,
@@ -110,12 +154,12 @@ class DecidingTools:
         caller: Caller,
         request_id: str | None,
     ) -> ArbitrateAnswer:
-        ledger, receipt = self._settings.record, None
-        if ledger is not None:
+        record, receipt = self._record, None
+        if record is not None:
             # A name given by one client never stands for a call of another.
             key = None if request_id is None else _key(caller, request_id)
             body = body_of(outcome, arbiter, intake)
-            receipt = ledger.append(kind_of(outcome), body, trace_id=request_id, key=key)
+            receipt = record.append(kind_of(outcome), body, trace_id=request_id, key=key)
         committed = isinstance(outcome, Decision)
         return ArbitrateAnswer(
             status="committed" if committed else "refused",
@@ -130,7 +174,7 @@ class DecidingTools:
             backing=outcome.backing,
             backing_exact=outcome.backing_exact,
             engaged=list(outcome.engaged),
-            dissenting=list(outcome.dissenting) if isinstance(outcome, Decision) else [],
+            dissenting=_dissenting(outcome),
             absent=[
                 AbsentAnswer(id=one.expert_id, reason=one.reason, detail=one.detail)
                 for one in outcome.absent
@@ -170,7 +214,8 @@ class DecidingTools:
             try:
                 answers = _cast(votes, len(replicas))
                 voted = {vote.replica for vote in votes}
-                away = [Absentee(r, "timeout") for r in replicas if r not in voted]
+                # Nobody waited: of the reasons that a round has it is the one for silence.
+                away = [Absentee(r, "timeout", _SILENT) for r in replicas if r not in voted]
                 return _route_answer(self._rounds.settle(session_id, number_, answers, away))
             except BaseException:
                 self._rounds.abandon(session_id, number_)
@@ -212,6 +257,13 @@ def quorum_answer(num_nodes: int) -> QuorumAnswer:
         warnings=warnings,
         explanation=quorum.describe(),
     )
+
+
+def _dissenting(outcome: Decision | Tally) -> list[str]:
+    """Who said otherwise: than what was committed, or than the answer in front."""
+    if isinstance(outcome, Decision):
+        return list(outcome.dissenting)
+    return sorted(one for group in outcome.trace["groups"][1:] for one in group["members"])
 
 
 def _key(caller: Caller, request_id: str) -> str:

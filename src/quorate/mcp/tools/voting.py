@@ -16,6 +16,7 @@ from quorate.council.bounds import MAX_REASON_LENGTH
 from quorate.ledger.receipts import timestamp
 from quorate.mcp.access import caller_of
 from quorate.mcp.models import BallotAnswer, CouncilAnswer, Id
+from quorate.mcp.scopes import SCOPE_OF
 from quorate.mcp.settings import Settings
 from quorate.mcp.tools.sealing import plain_json, sealed_as
 from quorate.mcp.work import Workers
@@ -121,15 +122,19 @@ class VotingTools:
 
         return await self._workers.run(vote)
 
-    async def council_tally(self, proposal_id: ProposalId) -> CouncilAnswer:
+    async def council_tally(self, context: Context, proposal_id: ProposalId) -> CouncilAnswer:
         """How a proposal stands: votes, what is needed, and the decision once it is certain.
 
-        A decision that no vote to come could change is sealed by this; nothing is cut short.
+        A decision that no vote to come could change is sealed by this where the caller has the
+        scope vote; for another it is only looked at. Nothing is cut short.
         """
+        caller = caller_of(self._settings, context.request_context.request)
+        may_seal = SCOPE_OF["council_vote"] in caller.scopes
 
         def tally() -> CouncilAnswer:
             council = self._council()
-            if council.get_proposal(proposal_id).status is ProposalStatus.OPEN:
+            still = council.get_proposal(proposal_id).status is ProposalStatus.OPEN
+            if still and may_seal:
                 council.tally(proposal_id)
             return _standing(council, proposal_id)
 
