@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from quorate.cli.halt import HERE, By, SignerFile, Target, is_panel, writing_to
+from quorate.cli.comply.options import SYSTEM
+from quorate.cli.halt import HERE, SignerFile, Target, is_panel, writing_to
 from quorate.cli.shown import AsJson, note, print_json, progress, say
 from quorate.core.canonical import parse
 from quorate.core.errors import UsageError
@@ -22,14 +23,35 @@ if TYPE_CHECKING:
 _FAILED: Final = 4
 
 app = typer.Typer(
-    help="Drill human oversight: halt or override real work, and seal what was seen.",
+    help="Drill human oversight: halt work, or override decisions, and seal what was seen. A "
+    "script stands in for the experts, and the record says so; with --panel it is the panel's own.",
     no_args_is_help=True,
 )
 
 SystemName = Annotated[
-    str, typer.Option("--system", metavar="NAME", help="Name of the system that is drilled.")
+    str | None,
+    typer.Option(
+        "--system",
+        metavar="NAME|FILE",
+        help="Name of the system that is drilled, or the file (.toml) that declares it; else "
+        "./system.toml.",
+        show_default=False,
+    ),
 ]
-Version = Annotated[str, typer.Option("--version", help="Its version.")]
+Version = Annotated[
+    str | None,
+    typer.Option("--version", help="Its version; else as declared.", show_default=False),
+]
+By = Annotated[
+    str | None,
+    typer.Option(
+        "--by",
+        metavar="NAME",
+        envvar="QUORATE_BY",
+        help="Who you are; sealed as you give it. Asked for at a terminal.",
+        show_default=False,
+    ),
+]
 Why = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it is sealed.")]
 OwnPanel = Annotated[
     bool,
@@ -52,11 +74,11 @@ TaskInput = Annotated[
 
 @app.command("halt")
 def halt(
-    by: By,
-    system: SystemName,
-    version: Version,
     target: Target = HERE,
     *,
+    by: By = None,
+    system: SystemName = None,
+    version: Version = None,
     reason: Why = "drill",
     own: OwnPanel = False,
     task: TaskInput = None,
@@ -65,22 +87,23 @@ def halt(
 ) -> None:
     """Halt work that is under way, see that nothing is dispatched after it, and lift the halt.
 
-    Exits 4 if it did not hold. While it lasts, nothing else is dispatched from that ledger.
+    The work is a script's unless --panel is given. Exits 4 if it did not hold. While it lasts,
+    nothing else is dispatched from that ledger.
     """
     from quorate.compliance.drills import halt_drill
 
-    scope = {"system": system, "version": version}
-    run = partial(halt_drill, scope=scope, by=by, reason=reason)
+    scope = _scope(system, version)
+    run = partial(halt_drill, scope=scope, by=_who(by), reason=reason)
     _drill(run, target, signer, own=own, task=task, as_json=as_json)
 
 
 @app.command("override")
 def override(
-    by: By,
-    system: SystemName,
-    version: Version,
     target: Target = HERE,
     *,
+    by: By = None,
+    system: SystemName = None,
+    version: Version = None,
     reason: Why = "drill",
     own: OwnPanel = False,
     task: TaskInput = None,
@@ -89,12 +112,12 @@ def override(
 ) -> None:
     """Override one decision, disregard another, and see that this is what comes back.
 
-    Exits 4 if it did not hold.
+    The decisions are a script's unless --panel is given. Exits 4 if it did not hold.
     """
     from quorate.compliance.drills import override_drill
 
-    scope = {"system": system, "version": version}
-    run = partial(override_drill, scope=scope, by=by, reason=reason)
+    scope = _scope(system, version)
+    run = partial(override_drill, scope=scope, by=_who(by), reason=reason)
     _drill(run, target, signer, own=own, task=task, as_json=as_json)
 
 
@@ -125,8 +148,45 @@ def _drill(
             "the ledger's own halt and override, and --panel --task JSON that the panel's experts "
             "obey them; a verifier's policy that pins panels has to name the script's panel too"
         )
+    elif not result.drill.seen.get("under_way", 1):
+        note(
+            "the experts were done before the halt, so nothing was stopped: this shows that "
+            "nothing more is begun; to see work stopped, give a --task that takes them a while"
+        )
     if not result.passed:
         raise typer.Exit(_FAILED)
+
+
+def _who(by: str | None) -> str:
+    if by is not None:
+        return by
+    if not sys.stdin.isatty():
+        raise UsageError("say who drills: --by NAME, or QUORATE_BY in the environment")
+    return str(typer.prompt("Who drills? Your name, to be sealed", err=True))
+
+
+def _scope(system: str | None, version: str | None) -> dict[str, str]:
+    """Which system is drilled: as named, else as its file declares it.
+
+    Raises:
+        UsageError: nobody says which, or a name goes without its version.
+    """
+    if system is not None and version is not None and not system.endswith(".toml"):
+        return {"system": system, "version": version}
+    from quorate.cli.comply.declared import read_system
+
+    path = Path(system) if system is not None and system.endswith(".toml") else SYSTEM
+    if path == SYSTEM and not path.is_file():
+        raise UsageError(
+            f"say what is drilled: --system NAME --version VERSION, or declare it in {SYSTEM}, "
+            "which 'quorate comply init' writes"
+        )
+    declared = read_system(path)
+    if system not in (None, str(path), declared.name):
+        raise UsageError(
+            f"--system is {system!r}, and {path} declares {declared.name!r}: give its --version too"
+        )
+    return {"system": declared.name, "version": version or declared.version}
 
 
 @contextmanager
