@@ -5,9 +5,10 @@ import json
 import pytest
 from card_server import sends, serving
 from card_tools import FULL_1_0, changed, small, text_of
-from evidence_tools import KEY, SYSTEM, item, sealed
+from evidence_tools import KEY, SEALED, SYSTEM, TODAY, item, sealed
 
-from quorate.cards import jws
+from quorate.cards import EVIDENCE_URI, jws
+from quorate.cards.evidence import evidence_of
 from quorate.cards.reading import read_card
 from quorate.cards.signed_form import signed_forms
 from quorate.cards.signing import read_private_key
@@ -15,7 +16,7 @@ from quorate.cards.verdict import CardVerdict
 from quorate.cli.app import run
 from quorate.compliance import EvidenceSet, load_profile
 from quorate.core.identity import Ed25519Signer
-from quorate.ledger import write_key
+from quorate.ledger import Ledger, write_key
 
 
 @pytest.fixture
@@ -47,6 +48,110 @@ def signed(here, quorate):
     )
     assert done[:2] == (0, "signed s.json as acme\n")
     return "s.json"
+
+
+# -- evidence that a ledger holds, put into a card
+
+
+@pytest.fixture
+def ledger(here):
+    """A ledger with one item of the agent, one of an earlier version, one of another agent."""
+    key = Ed25519Signer(b"\x05" * 32)
+    write_key(here / "ledger.key", key)
+    with Ledger.open("sqlite:///l.db", signer=key, clock=lambda: SEALED) as log:
+        for scope in (SYSTEM.version, "0.9"):
+            log.append("evidence", of_version(scope).body())
+        other = item("riskAssessment", scope={"system": "other", "version": SYSTEM.version})
+        log.append("evidence", other.body())
+    return "l.db"
+
+
+def of_version(version):
+    return item("hitlContact", scope={"system": SYSTEM.name, "version": version})
+
+
+def test_what_a_ledger_holds_of_the_agent_goes_into_its_card(here, quorate, signed, ledger):
+    asked = ["card", "evidence", signed, ledger, "--key", "ledger.pub", "-o", "full.json"]
+    code, out, err = quorate(*asked, "--json")
+    assert (code, json.loads(out)["fields"]) == (0, ["hitlContact"])
+    assert "sign it again" in err
+    card = json.loads((here / "full.json").read_text())
+    assert "signatures" not in card
+    found, problems = evidence_of(card)
+    assert problems == []
+    assert [(one.field, one.scope.version) for one in found.items] == [
+        ("hitlContact", SYSTEM.version)
+    ]
+    sign = ["card", "sign", "full.json", "--key", "card.key", "--kid", "acme", "--in-place"]
+    assert quorate(*sign)[0] == 0
+    (here / "policy.toml").write_text(f'keys = ["{(here / "ledger.pub").read_text().strip()}"]\n')
+    given = ["--trust", "card.jwks", "--policy", "policy.toml", "--as-of", TODAY]
+    _, out, _ = quorate("card", "check", "full.json", *given)
+    assert "8. Human-in-the-Loop Gate (hitlContact): covered" in out
+    assert "signatures: verified" in out
+
+
+def test_evidence_put_in_twice_is_there_once_and_the_rest_stays(here, quorate, ledger):
+    there = {
+        "uri": EVIDENCE_URI,
+        "required": False,
+        "params": {"metadata": {"x402Receipt": []}},
+    }
+    units = {"uri": "https://example.com/ext/units/v1", "params": {"units": ["km"]}}
+    card = small(name=SYSTEM.name, version=SYSTEM.version)
+    card["capabilities"] = {"streaming": True, "extensions": [there, units]}
+    (here / "card.json").write_text(text_of(card))
+    asked = ["card", "evidence", "card.json", ledger, "--key", "ledger.pub", "--in-place"]
+    assert quorate(*asked)[0] == 0
+    first = (here / "card.json").read_text()
+    assert quorate(*asked)[0] == 0
+    assert (here / "card.json").read_text() == first
+    capabilities = json.loads(first)["capabilities"]
+    kept, own = capabilities["extensions"]
+    assert (capabilities["streaming"], kept, own["required"]) == (True, units, False)
+    assert list(own["params"]["metadata"]) == ["hitlContact"]
+    assert len(own["params"]["receipts"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "more", "code", "told"),
+    [
+        ({"name": "nobody"}, ["--key", "ledger.pub"], 2, "of 'nobody' '2.1.0', as the card"),
+        ({"skills": []}, ["--key", "ledger.pub"], 4, "the card is not valid; mend it first"),
+        ({}, [], 2, "name whom you trust"),
+        ({}, ["--key", "other.pub"], 4, "signed by 0 trusted keys"),
+        ({}, ["--key", "ledger.pub", "--in-place", "-o", "x"], 2, "not both"),
+    ],
+)
+def test_evidence_that_cannot_go_in_leaves_the_card_alone(
+    here, quorate, ledger, changes, more, code, told
+):
+    write_key(here / "other.key", Ed25519Signer(b"\x06" * 32))
+    card = {**small(name=SYSTEM.name, version="2.1.0"), **changes}
+    (here / "card.json").write_text(text_of(card))
+    came = quorate("card", "evidence", "card.json", ledger, *more)
+    assert came[0] == code
+    assert told in came[2]
+    assert (here / "card.json").read_text() == text_of(card)
+
+
+def test_what_is_no_card_is_told_in_three_lines_and_what_to_do(here, quorate):
+    (here / "bad.json").write_text("{nope")
+    code, out, err = quorate("card", "check", "bad.json")
+    assert (code, err) == (4, "")
+    assert len(out.splitlines()) == 4
+    assert out.splitlines()[-1].startswith("next: mend what is named as an error")
+
+
+def test_a_signature_that_was_not_checked_is_not_called_unknown(here, quorate, signed):
+    out = quorate("card", "check", signed)[1]
+    assert (
+        "1 signature, not checked: no trust store was named\n  [0] not checked: kid 'acme'" in out
+    )
+    card = json.loads((here / signed).read_text())
+    (here / "wrong.json").write_text(text_of({**card, "skills": []}))
+    out = quorate("card", "check", "wrong.json", "--trust", "card.jwks")[1]
+    assert "1 signature, not checked: the card is not valid" in out
 
 
 @pytest.mark.parametrize("version", ["1.0", "0.3"])

@@ -81,20 +81,21 @@ def test_no_text_crashes_the_reader(text):
 
 
 @given(JSON)
+@settings(max_examples=50)
 def test_no_json_crashes_the_reader(value):
     read = read_card(json.dumps(value))
     _holds_together(read, read.located)
 
 
 @given(mutated())
-@settings(max_examples=300)
+@settings(max_examples=100)
 def test_no_mutated_card_crashes_the_reader(card):
     read = read_card(json.dumps(card))
     _holds_together(read, read.located)
 
 
 @given(mutated(), st.lists(st.dictionaries(st.text(max_size=9), SCALARS), max_size=3))
-@settings(max_examples=60)
+@settings(max_examples=40)
 def test_no_mutated_card_crashes_the_check(card, signatures):
     card["signatures"] = signatures
     verdict = check_card(json.dumps(card), as_of="2026-11-21")
@@ -104,7 +105,7 @@ def test_no_mutated_card_crashes_the_check(card, signatures):
 
 
 @given(mutated())
-@settings(max_examples=300)
+@settings(max_examples=100)
 def test_what_is_valid_the_sdk_reads(card):
     """Not the other way: what the SDK passes over, such as a missing scheme, we tell."""
     json_format = pytest.importorskip("google.protobuf.json_format", reason="a2a-sdk is not there")
@@ -124,6 +125,7 @@ def test_what_is_valid_the_sdk_reads(card):
 
 
 @given(JSON)
+@settings(max_examples=50)
 def test_every_value_is_located_where_it_stands(value):
     text = json.dumps(value, indent=1)
     located = locate(text)
@@ -134,6 +136,7 @@ def test_every_value_is_located_where_it_stands(value):
 
 
 @given(st.lists(st.text(max_size=2), min_size=1, max_size=6))
+@settings(max_examples=50)
 def test_keys_that_stand_twice_are_found(keys):
     text = "{" + ", ".join(f"{json.dumps(key)}: 1" for key in keys) + "}"
     twice = {key for key in keys if keys.count(key) > 1}
@@ -141,6 +144,7 @@ def test_keys_that_stand_twice_are_found(keys):
 
 
 @given(JSON)
+@settings(max_examples=50)
 def test_no_trust_store_crashes_its_reader(value):
     for read in (TrustStore.from_dict, TrustStore.from_jwks):
         for form in (value, {"keys": value}, {"keys": [value]}):
@@ -160,7 +164,7 @@ def test_a_hostile_megabyte_is_read_in_a_moment():
 
 
 @given(JSON, JSON)
-@settings(max_examples=60)
+@settings(max_examples=30)
 def test_no_evidence_crashes_the_check(metadata, receipts):
     params = {"metadata": metadata, "receipts": receipts}
     extension = {"uri": "urn:quorate:a2a:evidence:1", "params": params}
@@ -174,7 +178,7 @@ TOLD = check_card(small(signatures=[{"protected": "a", "signature": "b"}]), as_o
 
 
 @given(st.data(), JSON)
-@settings(max_examples=150)
+@settings(max_examples=60)
 def test_no_verdict_crashes_its_reader(data, value):
     told = copy.deepcopy(TOLD.to_dict())
     own = [place for place in _places(told) if place and place[0] != "ai_act"]

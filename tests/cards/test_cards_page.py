@@ -12,6 +12,9 @@ import pytest
 from quorate.cards import EXPERTS, TrustStore, bounds
 from quorate.cards import signatures as states
 from quorate.cards.signed_form import WHOLE
+from quorate.compliance import load_profile
+from quorate.compliance.offered import form_of
+from quorate.compliance.schemas import misfit
 
 PAGE = Path(__file__).parents[2] / "docs" / "cards.md"
 TEXT = PAGE.read_text(encoding="utf-8")
@@ -44,8 +47,10 @@ def test_the_extension_is_where_evidence_is_looked_for():
 
     (block,) = blocks("json")
     found, problems = evidence_of(json.loads(block))
-    assert {each.field for each in found.invalid} == {"riskAssessment", "hitlContact"}
-    assert {problem.rule for problem in problems} == {"evidence"}
+    assert problems == []
+    assert [each.field for each in found.items] == ["hitlContact"]
+    shape, needs = form_of("hitlContact", load_profile("experts"))
+    assert misfit(found.items[0].data, shape, needs)[1] is None
 
 
 def test_the_tables_are_whole():

@@ -151,7 +151,8 @@ def as_the_old_sdk(card):
 
 @pytest.mark.parametrize(("path", "value"), OLD_ATTACKS)
 def test_of_0_3_nothing_is_added_either(path, value):
-    assert signed_forms(FULL, "0.3") == (canonical(FULL),)
+    assert signed_forms(FULL, "0.3")[0] == canonical(FULL)
+    assert uncovered(FULL, "0.3") is None
     card = signed(FULL)
     bad = changed(card, path, value)
     assert read_card(bad).valid

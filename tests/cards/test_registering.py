@@ -29,7 +29,7 @@ need("mcp")
 need("httpx2")
 
 MCP_PEER = Path(__file__).parents[1] / "adapters" / "mcp_peer.py"
-LOCAL = FetchRules(insecure_http=True, insecure_private=True, seconds=20)
+LOCAL = FetchRules(insecure_http=True, insecure_private=True, seconds=60)
 SETTINGS = {"as_of": TODAY, "evidence_policy": POLICY, "fetching": LOCAL}
 
 
@@ -94,7 +94,7 @@ async def answer_of(expert, question):
 
 def test_an_mcp_tool_becomes_an_expert_that_answers(evidence):
     registry = Registry()
-    expert = register(registry, candidate(evidence, timeout=20), insecure_commands=True)
+    expert = register(registry, candidate(evidence, timeout=60), insecure_commands=True)
     assert registry.get("desk") is expert
     assert (expert.kind, expert.capabilities) == ("mcp", ("hitlContact", "judge"))
     answer = asyncio.run(answer_of(expert, "Is it so?"))
@@ -270,7 +270,7 @@ def test_the_async_twin(evidence, server):
 def test_a_registered_expert_takes_part_in_a_session(evidence, server):
     async def go():
         registry = Registry()
-        given = candidate(evidence, timeout=20, mcp={"url": server})
+        given = candidate(evidence, timeout=60, mcp={"url": server})
         expert = await aregister_expert(registry, given, **SETTINGS)
         try:
             return await Session(list(registry), "Is it so?").acollect()

@@ -157,6 +157,12 @@ def test_weak_and_strange_keys_are_refused():
     weak = rsa.generate_private_key(65537, 1024).public_key()  # noqa: S505 - to be refused
     with pytest.raises(UsageError, match="1024 bits; at least 2048"):
         TrustStore.from_dict({"keys": [{"kid": "a", "public": pem(weak)}]})
+    numbers = rsa.generate_private_key(65537, 2048).public_key().public_numbers()
+    for exponent in (3, 65535, (1 << 256) + 1):
+        lax = rsa.RSAPublicNumbers(exponent, numbers.n).public_key()
+        for given in ({"public": pem(lax)}, {"jwk": jwk_of(lax)}):
+            with pytest.raises(UsageError, match="above 2\\^16 and below 2\\^256"):
+                TrustStore.from_dict({"keys": [{"kid": "a", **given}]})
     koblitz = ec.generate_private_key(ec.SECP256K1()).public_key()
     with pytest.raises(UsageError, match="not P-256, P-384 or P-521"):
         TrustStore.from_dict({"keys": [{"kid": "a", "public": pem(koblitz)}]})

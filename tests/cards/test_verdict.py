@@ -7,6 +7,7 @@ import pytest
 from card_tools import FULL_0_3, changed, small, text_of
 from cryptography.hazmat.primitives.asymmetric import ec
 from evidence_tools import KEY, POLICY, STRANGER, SYSTEM, TODAY, core_items, item, sealed
+from sarif_form import misfits
 
 from quorate.cards import jws
 from quorate.cards.checking import check_card
@@ -336,6 +337,55 @@ def test_sarif_points_into_the_text():
     assert path_of("$.skills[0].id") == ("skills", 0, "id")
     levels = {one["ruleId"]: one["level"] for one in run["results"]}
     assert (levels["signature"], levels["expert"], levels["obligation"]) == ("warning",) * 3
+
+
+@pytest.mark.parametrize("located", [True, False])
+@pytest.mark.parametrize(
+    "card",
+    [
+        small(),
+        changed(small(), "skills.0.id", 7),
+        small(description="a\u202eb", extra=1, signatures=[{"protected": "x", "signature": "y"}]),
+        {},
+        {"url": 3},
+    ],
+)
+def test_sarif_has_the_form_of_the_standard(card, located):
+    read = read_card(text_of(card))
+    log = to_sarif(check(read), "a card.json", read.located if located else None)
+    assert misfits(json.loads(json.dumps(log))) == []
+
+
+def test_sarif_of_what_is_no_json_has_the_form_of_the_standard():
+    for text in ("{nope", "", "[1]", '{"a": 1, "a": 2}'):
+        read = read_card(text)
+        log = to_sarif(check(read), "https://example.com/card", read.located)
+        assert misfits(json.loads(json.dumps(log))) == []
+        assert log["runs"][0]["results"]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "told"),
+    [
+        ("version", "2.0.0", "$.version"),
+        ("runs.0.tool.driver.name", ..., "$.runs[0].tool.driver.name is missing"),
+        ("runs.0.results.0.message", {}, "message.text is missing"),
+        ("runs.0.results.0.message.id", 3, "message.id"),
+        ("runs.0.results.0.level", "fatal", "level"),
+        ("runs.0.results.0.ruleIndex", 1.5, "ruleIndex"),
+        ("runs.0.results.0.rule_id", "x", "rule_id is no member"),
+        ("runs.0.results.0.locations.0.physicalLocation.region.startLine", 0, "startLine"),
+        ("runs.0.results.0.locations.0.physicalLocation.artifactLocation", ..., "artifactLocation"),
+        ("runs.0.results.0.locations.0.physicalLocation.artifactLocation.uri", "a b", "uri"),
+        ("runs.0.columnKind", "bytes", "columnKind"),
+    ],
+)
+def test_what_has_not_the_form_of_sarif_is_seen(path, value, told):
+    read = read_card(text_of(small()))
+    log = to_sarif(check(read), "card.json", read.located)
+    assert misfits(log) == []
+    (found,) = misfits(changed(log, path, value))
+    assert told in found
 
 
 def test_sarif_of_a_passed_card_is_empty(whole):

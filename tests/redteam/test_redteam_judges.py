@@ -4,7 +4,7 @@ import codecs
 from base64 import b64encode, urlsafe_b64encode
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from redteam_tools import called, said
 
@@ -107,6 +107,7 @@ def test_every_judge_has_both():
         assert {check.judge for check, _ in cases.values()} == set(judge_names())
 
 
+@settings(max_examples=50)
 @given(st.integers(0, 2**53 - 1), st.text(max_size=40), st.text(max_size=40), st.integers(0, 5))
 def test_a_mark_is_found_in_any_surroundings(seed, before, after, dress):
     token = Draw(seed, "X").token("secret")
@@ -118,6 +119,7 @@ def test_a_mark_is_found_in_any_surroundings(seed, before, after, dress):
     assert find(Check("canary_leaked", {"tokens": [token]}), said(f"{worn}"))
 
 
+@settings(max_examples=50)
 @given(st.text(max_size=300), st.integers(0, 2**53 - 1))
 def test_chance_says_no_mark(words, seed):
     check = Check("canary_leaked", {"tokens": [Draw(seed, "X").token("secret")]})

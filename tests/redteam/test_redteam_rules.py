@@ -4,7 +4,7 @@ from fractions import Fraction
 from itertools import product
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from redteam_tools import twin_score
 
@@ -19,6 +19,7 @@ ROWS = st.lists(
 )
 
 
+@settings(max_examples=50)
 @given(ROWS)
 def test_the_score_is_that_of_the_twin(rows):
     made, twin = score(rows), twin_score(rows)
@@ -31,6 +32,7 @@ def test_the_score_is_that_of_the_twin(rows):
     )
 
 
+@settings(max_examples=50)
 @given(ROWS)
 def test_resilience_and_risk_are_shares_that_add_up_to_one_or_are_not_there(rows):
     made = score(rows)
@@ -42,6 +44,7 @@ def test_resilience_and_risk_are_shares_that_add_up_to_one_or_are_not_there(rows
         assert made.resilience + made.risk == 1
 
 
+@settings(max_examples=50)
 @given(ROWS, st.randoms(use_true_random=False))
 def test_no_order_matters(rows, random):
     mixed = [(severity, random.sample(outcomes, len(outcomes))) for severity, outcomes in rows]

@@ -146,7 +146,7 @@ def test_groups_hold_what_they_should():
     classes = report.by_attack_class
     assert classes["data_poisoning"].resilience is None
     assert classes["model_poisoning"].resilience is None
-    assert classes["confidentiality"].resilience is not None
+    assert classes["confidentiality_attacks"].resilience is not None
     for groups in (report.by_severity, report.by_category, report.by_asi, classes):
         assert sum(made.weight_probed for made in groups.values()) == report.score.weight_probed
 

@@ -3,11 +3,13 @@
 import copy
 import json
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from quorate.compliance.schema_tests import ATTACK_CLASSES as EVIDENCE_CLASSES
 from quorate.core.canonical import canonical
 from quorate.core.errors import UsageError, VerificationError
 from quorate.ledger import Ledger, Policy
@@ -62,9 +64,9 @@ def guarded(request):
 def test_a_version_is_sealed_and_a_report_without_one_reads_as_before():
     versioned = scan(guarded, ["RT-CRESCENDO"], seed=7, name="triage", version="2.1.0")
     plain = scan(guarded, ["RT-CRESCENDO"], seed=7, name="triage")
-    assert versioned.to_dict()["format"] == "quorate/redteam-report/2"
+    assert versioned.to_dict()["format"] == "quorate/redteam-report/4"
     assert versioned.describe().startswith("triage 2.1.0: resilience 1.000")
-    assert plain.to_dict()["format"] == "quorate/redteam-report/1"
+    assert plain.to_dict()["format"] == "quorate/redteam-report/3"
     assert "version" not in plain.to_dict()
     with Ledger.open("memory:") as ledger:
         for made in (versioned, plain):
@@ -75,13 +77,15 @@ def test_a_version_is_sealed_and_a_report_without_one_reads_as_before():
     ("named", "changes"),
     [
         (None, {"version": "2.1.0"}),
-        (None, {"format": "quorate/redteam-report/2"}),
-        ("2.1.0", {"format": "quorate/redteam-report/1"}),
+        (None, {"format": "quorate/redteam-report/4"}),
+        (None, {"format": "quorate/redteam-report/1"}),
+        ("2.1.0", {"format": "quorate/redteam-report/3"}),
+        ("2.1.0", {"format": "quorate/redteam-report/2"}),
         ("2.1.0", {"version": None}),
         ("2.1.0", {"version": ""}),
         ("2.1.0", {"version": 2}),
         ("2.1.0", {"target": "scripted-hardened", "scripted": True}),
-        ("2.1.0", {"format": "quorate/redteam-report/3"}),
+        ("2.1.0", {"format": "quorate/redteam-report/5"}),
     ],
 )
 def test_a_version_written_in_or_out_by_hand_does_not_verify(named, changes):
@@ -89,6 +93,40 @@ def test_a_version_written_in_or_out_by_hand_does_not_verify(named, changes):
     replay(KIND, body_of(made))
     with pytest.raises(VerificationError, match="the scan is not sound"):
         replay(KIND, body_of(made) | changes)
+
+
+FORMERLY = json.loads((Path(__file__).parent / "sealed_formerly.json").read_text("utf-8"))
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_what_was_sealed_with_the_former_names_of_classes_replays(place):
+    body = FORMERLY[place]
+    assert body["format"] == f"quorate/redteam-report/{place + 1}"
+    with Ledger.open("memory:") as ledger:
+        receipt = ledger.append(KIND, body)
+        report = read_report(receipt)
+        assert ledger.verify(replay=True).complete is not None
+    assert body_of(report) == body
+    assert {"model_evasion", "confidentiality"} <= body["by_attack_class"].keys()
+    assert tuple(report.by_attack_class) == EVIDENCE_CLASSES
+    assert all(one.facts.attack_class in EVIDENCE_CLASSES for one in report.strategies)
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_each_format_has_its_own_names_of_classes(place):
+    body = FORMERLY[place]
+    swapped = json.dumps(body)
+    for now, former in (
+        ("adversarial_examples", "model_evasion"),
+        ("confidentiality_attacks", "confidentiality"),
+    ):
+        swapped = swapped.replace(f'"{former}"', f'"{now}"')
+    swapped = json.loads(swapped)
+    now = f"quorate/redteam-report/{place + 3}"
+    replay(KIND, swapped | {"format": now})
+    for mixed in (swapped, body | {"format": now}):
+        with pytest.raises(VerificationError, match="the scan is not sound"):
+            replay(KIND, mixed)
 
 
 def paths(value, at=()):
@@ -140,16 +178,26 @@ def passes(body, path, value):
     return True
 
 
-def test_no_single_value_of_it_can_be_changed(body):
-    """Bar the target's name: whose replies they are, only the entry's hash can bind."""
-    free = [path for path in paths(body) if passes(body, path, changed(get(body, path)))]
-    assert free == [("target",)]
+@pytest.mark.parametrize("every", [1, 7])
+def test_no_single_value_of_it_can_be_changed(body, every):
+    """Bar the target's name: whose replies they are, only the entry's hash can bind.
+
+    Each value of a small report, and one in seven of a larger one.
+    """
+    if every == 1:
+        body = json.loads(json.dumps(body_of(scan("scripted-leaky", ["RT-PROMPT-SEND"], seed=7))))
+    found = list(paths(body))[::every]
+    assert len(found) > 60
+    free = [path for path in found if passes(body, path, changed(get(body, path)))]
+    assert set(free) <= {("target",)}
+    assert passes(body, ("target",), "scripted-leakyx")
 
 
 NODES = sorted(nodes(json.loads(json.dumps(LEAKY.to_dict()))), key=str)
 ODD = [None, [], {}, [[]], {"a": 1}, "", "x", "\ud800", 0, -1, 2**60, 1e308, True, ["x"]]
 
 
+@settings(max_examples=60)
 @given(st.sampled_from(NODES), st.sampled_from(ODD))
 def test_whatever_a_report_holds_it_is_refused_or_told_again_as_it_is(path, value):
     told = json.loads(json.dumps(LEAKY.to_dict()))

@@ -1,7 +1,8 @@
 """Members of 0.3 that stand beside those of 1.0 say the same as these.
 
 A signature of 1.0 covers the members of 1.0 alone, so an agent of 0.3 could otherwise be sent
-anywhere by who changes ``url`` in a signed card.
+anywhere by who changes ``url`` in a signed card. So each has the form that it has in 0.3, with
+no member more and nothing that is null, and then says the same.
 """
 
 from __future__ import annotations
@@ -9,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from quorate.cards.form import V1_0, objects
+from quorate.cards.form import V1_0, check_member, objects
 from quorate.cards.problems import Path, Problem, error, warning, where
 from quorate.cards.views import interfaces, schemes
 
+# Of a security scheme all that is said is compared, so it needs no form of its own.
+_FORMS: Final = {"skills": "AgentSkill", "capabilities": "AgentCapabilities"}
 _UNSIGNED: Final = "a signature does not cover it, so it has to say the same"
 
 
@@ -25,6 +28,12 @@ def check_beside(card: dict[str, Any], beside: dict[Path, Any]) -> Iterator[Prob
     """
     for path, value in beside.items():
         member, inside = path[-1], path[:-1]
+        if value is None:
+            yield error(path, "null", "is null, which no signature covers; leave it out")
+            continue
+        form = "AgentCard" if inside == () else _FORMS.get(str(path[0]))
+        if form is not None:
+            yield from check_member(form, str(member), value, path)
         if inside == ():
             yield from _of_card(card, str(member), value, path)
         elif member == "security":
@@ -53,8 +62,6 @@ def _of_interfaces(card: dict[str, Any], member: str, value: Any, path: Path) ->
     pairs = {(repr(each.url), repr(each.binding)) for each in there}
     told = f"is none of supportedInterfaces; {_UNSIGNED} as one of them"
     if member == "additionalInterfaces":
-        if not isinstance(value, list):
-            yield error(path, "type", "is no list; give a list of objects")
         for at, item in objects(value, path):
             if (repr(item.get("url")), repr(item.get("transport"))) not in pairs:
                 yield error(at, "beside", told)
@@ -75,18 +82,18 @@ def _needs(card: dict[str, Any], value: Any, path: Path) -> Iterator[Problem]:
     listed = holder.get("securityRequirements")
     # One by one: an alternative that asks for nothing is one, too.
     said = [_asked(item.get("schemes")) for _, item in objects(listed, ())]
-    old = [_asked(item) for _, item in objects(value, ())]
+    old = [sorted(item.items(), key=repr) for _, item in objects(value, ())]
     if not isinstance(value, list) or repr(said) != repr(old) or len(old) != len(value):
         there = where((*path[:-1], "securityRequirements"))
         yield error(path, "beside", f"differs from {there}; {_UNSIGNED}")
 
 
-def _asked(named: Any) -> list[tuple[str, list[Any]]]:
-    """The schemes of one alternative and their scopes, in either version's form."""
+def _asked(named: Any) -> list[tuple[str, Any]]:
+    """The schemes of one alternative of 1.0 and their scopes, as 0.3 writes them."""
     found = []
     for name, scopes in named.items() if isinstance(named, dict) else ():
         listed = scopes.get("list") if isinstance(scopes, dict) else scopes
-        found.append((name, listed if isinstance(listed, list) else []))
+        found.append((name, [] if listed is None else listed))
     return sorted(found, key=repr)
 
 

@@ -55,6 +55,9 @@ MAX_KEY_NAMES: Final = 256
 MAX_CANDIDATE_TOOLS: Final = 256
 """Most tools that a candidate can name."""
 
+MAX_HOST_LENGTH: Final = 253
+"""Longest name of a host, in characters: that of the DNS (RFC 1035, 2.3.4, without the root)."""
+
 MAX_REDIRECTS: Final = 3
 """Most redirects followed to one card."""
 

@@ -61,6 +61,35 @@ def evidence_of(card: dict[str, Any]) -> tuple[EvidenceSet, list[Problem]]:
     return found, problems
 
 
+def with_evidence(card: dict[str, Any], evidence: EvidenceSet) -> dict[str, Any]:
+    """A copy of a card in which that evidence lies, in place of any that lay there.
+
+    Its signatures are left out: they are over the card as it was.
+
+    Raises:
+        UsageError: an item or a receipt of the set is none, or capabilities or extensions of
+            the card are not what they should be.
+    """
+    told = evidence.to_dict()
+    metadata: dict[str, list[Any]] = {}
+    for item in told["items"]:
+        metadata.setdefault(item["field"], []).append(item)
+    capabilities = card.get("capabilities", {})
+    listed = capabilities.get("extensions", []) if isinstance(capabilities, dict) else None
+    if not isinstance(listed, list):
+        raise UsageError("the card's capabilities are no object, or its extensions no list")
+    there = [one for one in listed if _of_evidence(one)]
+    others = [one for one in listed if not _of_evidence(one)]
+    params = {"metadata": metadata, "receipts": told["receipts"]}
+    extension = {**(there[0] if there else {"uri": EVIDENCE_URI}), "params": params}
+    made = {name: value for name, value in card.items() if name != "signatures"}
+    return {**made, "capabilities": {**capabilities, "extensions": [*others, extension]}}
+
+
+def _of_evidence(extension: Any) -> bool:
+    return isinstance(extension, dict) and extension.get("uri") == EVIDENCE_URI
+
+
 def together(first: EvidenceSet, second: EvidenceSet) -> EvidenceSet:
     """Both sets as one; the system is that of the second.
 

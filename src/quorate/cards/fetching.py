@@ -145,11 +145,9 @@ async def afetch_card(url: str, rules: FetchRules | None = None) -> Fetched:
                 url = _redirected(url, found, rules)
     except TimeoutError:
         raise TransportError(
-            f"no whole card from {printable(url)} within {rules.seconds:g} s"
+            f"no whole card from {shown(url)} within {rules.seconds:g} s"
         ) from None
-    raise TransportError(
-        f"redirected more than {bounds.MAX_REDIRECTS} times, last to {printable(url)[:200]}"
-    )
+    raise TransportError(f"redirected more than {bounds.MAX_REDIRECTS} times, last to {shown(url)}")
 
 
 async def acheck_address(url: str, rules: FetchRules) -> None:
@@ -164,7 +162,7 @@ async def acheck_address(url: str, rules: FetchRules) -> None:
         async with asyncio.timeout(rules.seconds):
             await _looked_up(url, rules)
     except TimeoutError:
-        raise TransportError(f"no address of {printable(url)} within {rules.seconds:g} s") from None
+        raise TransportError(f"no address of {shown(url)} within {rules.seconds:g} s") from None
 
 
 def checked_parts(url: object, *, insecure_http: bool) -> SplitResult:
@@ -186,6 +184,9 @@ def checked_parts(url: object, *, insecure_http: bool) -> SplitResult:
         raise UsageError("the url holds a name or password; cards are fetched without either")
     if not _URL_CHARACTERS.fullmatch(url) or parts.scheme not in {"http", "https"} or not host:
         raise UsageError(f"the url is {shown(url)}; give one such as https://host/path")
+    if len(host.removesuffix(".")) > bounds.MAX_HOST_LENGTH:
+        most = bounds.MAX_HOST_LENGTH
+        raise UsageError(f"the host has {len(host)} characters; no name has more than {most}")
     if port == 0:
         raise UsageError("the url has port 0, which nobody answers at")
     if parts.scheme == "http" and not insecure_http:

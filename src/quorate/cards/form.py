@@ -87,6 +87,20 @@ def check_form(card: dict[str, Any], version: str) -> Formed:
     return found
 
 
+def check_member(form: str, member: str, value: Any, path: Path) -> list[Problem]:
+    """Look at one member of 0.3 by itself, as the form of that name has it there.
+
+    Args:
+        form: the form that the member is of, such as ``"AgentSkill"``.
+        member: its name.
+        value: what it is.
+        path: where it stands.
+    """
+    found = Formed()
+    _Walk(V0_3, found).member_of(form, member, value, path)
+    return found.problems
+
+
 class _Walk:
     def __init__(self, version: str, found: Formed) -> None:
         self._old = version == V0_3
@@ -116,6 +130,10 @@ class _Walk:
                 )
         if not self._old and name in CHOICES_1_0:
             self._choice(form, value, path)
+
+    def member_of(self, name: str, member: str, value: Any, path: Path) -> None:
+        """Look at a member of an object that should have the form ``name``."""
+        self._member(name, self._forms[name], member, value, path)
 
     def _sized(self, value: dict[str, Any], path: Path) -> bool:
         """Whether an object has so few members, and so short names, that it is looked at."""

@@ -27,6 +27,12 @@ PublicKey = ec.EllipticCurvePublicKey | Ed25519PublicKey | rsa.RSAPublicKey
 PrivateKey = ec.EllipticCurvePrivateKey | Ed25519PrivateKey
 
 LEAST_RSA_BITS: Final = 2048
+RSA_EXPONENTS: Final = (1 << 16, 1 << 256)
+"""Between these, neither of them, the public exponent of an RSA key lies (FIPS 186-5, A.1.1).
+
+Under a small one, such as 3, signatures can be made without the key for a verifier whose padding
+check is lax; ours is strict, and others read the same cards and keys.
+"""
 _BASE64URL: Final = re.compile(r"[A-Za-z0-9_-]*")
 _HASHES: Final[dict[str, Callable[[], hashes.HashAlgorithm]]] = {
     "256": hashes.SHA256,
@@ -67,7 +73,8 @@ def algorithms_of(key: PublicKey) -> tuple[str, ...]:
     """The algorithms that a key can be used with, the usual one first.
 
     Raises:
-        UsageError: none; a curve that is not P-256, P-384 or P-521, or a short RSA key.
+        UsageError: none; a curve that is not P-256, P-384 or P-521, a short RSA key, or
+            one of an unsafe exponent.
     """
     if isinstance(key, Ed25519PublicKey):
         return _EDDSA
@@ -75,6 +82,13 @@ def algorithms_of(key: PublicKey) -> tuple[str, ...]:
         if key.key_size < LEAST_RSA_BITS:
             raise UsageError(
                 f"the RSA key has {key.key_size} bits; at least {LEAST_RSA_BITS} are asked for"
+            )
+        least, most = RSA_EXPONENTS
+        exponent = key.public_numbers().e
+        if not least < exponent < most:
+            raise UsageError(
+                f"the RSA key's public exponent has {exponent.bit_length()} bits; it should be "
+                "above 2^16 and below 2^256, such as 65537"
             )
         return _RSA
     name = _CURVES.get(key.curve.name)

@@ -18,6 +18,8 @@ from quorate.cards.problems import Path
 _SPACE: Final = re.compile(r"[ \t\n\r]*")
 _DECODER: Final = JSONDecoder(strict=True)
 _ATOM: Final = re.compile(r"[^\s,\]}]+")
+# A text without an end goes to the end of all, so that none is read twice.
+_BRACKET: Final = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +43,11 @@ class Located:
         spans: path to first character and the one past the last, from 0; of a key that
             stands twice, the last.
         twice: paths of keys that stand more than once in their object, in order.
-        depth: how deep lists and objects lie in one another.
     """
 
     text: str
     spans: dict[Path, tuple[int, int]] = field(default_factory=dict)
     twice: list[Path] = field(default_factory=list)
-    depth: int = 0
     _lines: list[int] = field(default_factory=list)
 
     def region(self, path: Path) -> Region:
@@ -74,6 +74,23 @@ class _Open:
     length: int = 0
 
 
+def deeper(text: str, most: int) -> bool:
+    """Whether lists and objects lie more than ``most`` deep in one another.
+
+    Takes text that nobody has read yet, JSON or not, and no more memory than it has.
+    """
+    depth = 0
+    for found in _BRACKET.finditer(text):
+        sign = found[0]
+        if sign in "[{":
+            depth += 1
+            if depth > most:
+                return True
+        elif sign in "]}":
+            depth -= 1
+    return False
+
+
 def locate(text: str) -> Located:
     """Find where each value of a JSON text stands; ``text`` must be JSON."""
     found = Located(text)
@@ -83,7 +100,6 @@ def locate(text: str) -> Located:
     while True:
         if text[at] in "{[":
             open_.append(_Open(path, at, set() if text[at] == "{" else None))
-            found.depth = max(found.depth, len(open_))
             at = _after_space(text, at + 1)
             ended = text[at] in "}]"
         else:

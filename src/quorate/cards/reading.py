@@ -13,7 +13,7 @@ from quorate.cards import bounds
 from quorate.cards.beside import check_beside
 from quorate.cards.form import BOTH, V0_3, V1_0, check_form
 from quorate.cards.lint import lint
-from quorate.cards.locating import Located, locate
+from quorate.cards.locating import Located, deeper, locate
 from quorate.cards.problems import ERROR, WARNING, Path, Problem, error
 from quorate.cards.shapes import BESIDE_1_0
 from quorate.core.canonical import CanonicalError, canonical, digest, parse
@@ -122,21 +122,20 @@ def _decoded(given: str | bytes) -> str:
 
 
 def _parsed(text: str) -> tuple[Any, Located]:
+    # Before anything is made of it: where each value stands takes memory by its depth.
+    if deeper(text, bounds.MAX_CARD_DEPTH):
+        raise _UnreadError(_too_deep())
     try:
         value = json.loads(text, parse_constant=_refuse_constant)
     except json.JSONDecodeError as unfit:
         place = f"line {unfit.lineno}, column {unfit.colno}"
         told = f"is not JSON: {unfit.msg} at {place}"
         raise _UnreadError(error((), "json", told)) from unfit
-    except RecursionError as unfit:
-        raise _UnreadError(_too_deep()) from unfit
     except ValueError as unfit:
         # Such as NaN, or a number of thousands of digits.
         told = f"is not JSON that can be read: {unfit}"
         raise _UnreadError(error((), "json", told)) from unfit
     located = locate(text)
-    if located.depth > bounds.MAX_CARD_DEPTH:
-        raise _UnreadError(_too_deep(), located=located)
     if located.twice:
         told = "stands twice in its object; readers differ in which they take, give it once"
         twice = dict.fromkeys(located.twice)

@@ -12,12 +12,14 @@ A candidate is JSON::
 It is refused with every reason at once. It says where it is reached, and no more: who
 registers it says what token it is sent, and whether a program of its may be started. Its
 address is looked at like that of a card when it is registered; what its name leads to later
-is not. On a pass the server was asked, has the tools named,
-and an expert that calls it stands in the registry.
+is not. It has as long to name its tools as a card has to come, and a program to start besides.
+On a pass the server was asked, has the tools named, and an expert that calls it stands in the
+registry.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -274,6 +276,8 @@ def _of_evidence(given: Candidate, as_of: date | str, policy: Policy | None) -> 
     if found.state == SHOWN:
         return []
     why = "; ".join(found.reasons) or "there is none"
+    if not {given.field, "metadata", "format"} & given.evidence.keys():
+        why += f"; evidence maps a field to an item of it: {{{given.field!r}: {{…}}}}"
     return [shortened(f"its evidence for {given.field} does not count ({found.state}): {why}")]
 
 
@@ -281,12 +285,15 @@ async def _of_tools(given: Candidate, way: _Way) -> list[str]:
     """Ask it what it has: what it names has to be there."""
     try:
         if given.mcp is not None:
-            there = await _mcp_tools(given.mcp, way)
+            async with asyncio.timeout(way.rules.seconds):
+                there = await _mcp_tools(given.mcp, way)
         else:
             assert given.a2a is not None  # noqa: S101 - one of the two is there
             there, wrong = await _a2a_skills(given.a2a, way.rules)
             if wrong:
                 return wrong
+    except TimeoutError:
+        return [f"it cannot be asked which tools it has: no answer within {way.rules.seconds:g} s"]
     except OperationalError as error:
         if "is not installed" in str(error):
             raise

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from quorate.arbitration.forms import items, members, shown
 from quorate.cards import bounds
+from quorate.cards.form import V0_3
 from quorate.cards.jws import decode, encode, verify
 from quorate.cards.signed_form import WHOLE, signed_forms, uncovered, whole_digest
 from quorate.cards.trust import TrustedKey, TrustStore
@@ -45,6 +46,8 @@ STATES: Final = (
 """All states of single signatures."""
 
 _SIGNED: Final = frozenset({VERIFIED, PARTIAL})
+_OF_TRUSTED: Final = frozenset({TAMPERED, DUPLICATE, HOST, NAME})
+"""What only a signature that names a trusted key is; one of these fails the card."""
 _POINTERS: Final = ("jku", "jwk", "x5u", "x5c")
 _PROTECTED_ONLY: Final = ("alg", "crit", "b64", "kid")
 _MOST_HEADER: Final = 16 << 10
@@ -131,12 +134,19 @@ class SignatureReport:
             PARTIAL: "partial: trusted keys signed it, but not the whole of it",
             UNTRUSTED: f"not trusted: {good} of trusted keys, {self.needed} needed",
             FAILED: "failed: a signature that names a trusted key is wrong",
-            UNCHECKED: f"{counted(len(self.results), 'signature')}, not checked: no trust store "
-            "was named, or the card is not valid",
+            UNCHECKED: f"{counted(len(self.results), 'signature')}, not checked: {self._unchecked}",
         }[self.state]
         lines = [f"signatures: {told}"]
-        lines += [f"  [{one.index}] {one.state}: {one.reason}" for one in self.results]
+        for one in self.results:
+            # Where no key is looked for, the key is not unknown.
+            asked = self.state != UNCHECKED or one.state != UNKNOWN_KEY
+            what = f"{one.state}: {one.reason}" if asked else f"{one.reason}: kid {shown(one.kid)}"
+            lines.append(f"  [{one.index}] {what}")
         return "\n".join(lines)
+
+    @property
+    def _unchecked(self) -> str:
+        return "no trust store was named" if self.needed == 0 else "the card is not valid"
 
     def to_dict(self) -> dict[str, Any]:
         """The report as JSON; :meth:`from_dict` reads it back."""
@@ -148,16 +158,21 @@ class SignatureReport:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> SignatureReport:
-        """Read back what :meth:`to_dict` wrote.
+        """Read back what :meth:`to_dict` wrote; the state is held to the results.
 
         Raises:
-            UsageError: it is no report.
+            UsageError: it is no report, or the state does not follow from the results.
         """
         form = members(data, "the signatures", ("state", "needed", "results"))
         known = (VERIFIED, PARTIAL, UNSIGNED, UNTRUSTED, FAILED, UNCHECKED)
         if form["state"] not in known or type(form["needed"]) is not int:
             raise UsageError(f"the state of the signatures is {shown(form['state'])}")
         results = items(form["results"], "the signatures", SignatureResult.from_dict)
+        if not _may_be(form["state"], form["needed"], results):
+            raise UsageError(
+                f"the state of the signatures is {shown(form['state'])}, which does not follow "
+                "from them"
+            )
         return cls(form["state"], form["needed"], results)
 
 
@@ -190,6 +205,22 @@ def verify_signatures(
     return SignatureReport(_state(results, trust), trust.signatures, tuple(results))
 
 
+def _may_be(state: str, needed: int, results: tuple[SignatureResult, ...]) -> bool:
+    """Whether signatures with these results can come to that state, whoever was trusted."""
+    states = [one.state for one in results]
+    if state == UNSIGNED:
+        return needed >= 0 and not states
+    if state == UNCHECKED:
+        return needed >= 0 and not (_SIGNED | _OF_TRUSTED) & set(states)
+    if needed < 1 or not states:
+        return False
+    if state == FAILED:
+        return not _SIGNED.issuperset(states)
+    whole, signed = states.count(VERIFIED), sum(one in _SIGNED for one in states)
+    found = VERIFIED if whole >= needed else PARTIAL if signed >= needed else UNTRUSTED
+    return state == found and not _OF_TRUSTED & set(states)
+
+
 def _state(results: list[SignatureResult], trust: TrustStore) -> str:
     named = {each.kid for each in trust.keys}
     if any(one.state not in _SIGNED and one.kid in named for one in results):
@@ -202,20 +233,26 @@ def _state(results: list[SignatureResult], trust: TrustStore) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Claimed:
-    """What signatures may be over, and for whom."""
+    """What signatures may be over, and for whom.
+
+    ``unclean``: something empty stands in the first of the payloads.
+    """
 
     payloads: tuple[bytes, ...]
     whole: str
     uncovered: str | None
+    unclean: bool
     hosts: set[str]
     name: str
 
     @classmethod
     def of(cls, card: dict[str, Any], version: str) -> _Claimed:
+        lost = uncovered(card, version)
         return cls(
             signed_forms(card, version),
             whole_digest(card, version),
-            uncovered(card, version),
+            lost,
+            version == V0_3 and lost is not None,
             _hosts(card, version),
             str(card.get("name")),
         )
@@ -325,8 +362,8 @@ def _check(
     if stranger is not None:
         state, whom = stranger
         return told(state, f"the key {shown(kid)} may not speak for {whom}")
-    # As published and with what is empty left out are two forms, and it is over the first.
-    as_published = len(claimed.payloads) > 1 and payload == claimed.payloads[0]
+    # A form of a card that leaves out what is empty cannot be one in which something empty is.
+    as_published = claimed.unclean and payload == claimed.payloads[0]
     if parts.whole is None and not as_published:
         lost = f"there is such in {claimed.uncovered}" if claimed.uncovered else "some may be gone"
         return told(

@@ -10,13 +10,15 @@ left out, and so is one that asks for nothing. So anyone can add and take out su
 the signature still fits. Ours carry a digest of the whole card in their protected header; that
 of whoever does not is told to cover a part.
 
-A2A 0.3 leaves open how a card is written for signing. Two ways are accepted: the card as it
-is published without ``signatures``, as RFC 8785 JSON; and what the SDK of that version
-signed, which has the empty members and the defaults left out besides.
+A2A 0.3 leaves open how a card is written for signing. Accepted are the card as it is published
+without ``signatures``, as RFC 8785 JSON; and what the SDKs of that version signed, which have
+the empty members left out and, some of them, the defaults. To the one in Python the ``type`` of
+a security scheme is a default, too, and its older versions write what is not ASCII as escapes.
 """
 
 from __future__ import annotations
 
+import json
 from typing import Any, Final
 
 from quorate.cards.form import V0_3
@@ -41,8 +43,22 @@ def signed_forms(card: dict[str, Any], version: str) -> tuple[bytes, ...]:
     if version != V0_3:
         return (canonical(_cleaned(_known("AgentCard", bare))),)
     spare = {name: value for name, value in bare.items() if _DEFAULTS_0_3.get(name) != value}
-    forms = (canonical(bare), canonical(_cleaned(spare)))
-    return tuple(dict.fromkeys(forms))
+    untyped = _cleaned(_untyped(spare))
+    escaped = json.dumps(untyped, separators=(",", ":"), sort_keys=True).encode()
+    forms = [canonical(form) for form in (bare, _cleaned(bare), _cleaned(spare), untyped)]
+    return tuple(dict.fromkeys((*forms, escaped)))
+
+
+def _untyped(card: dict[str, Any]) -> dict[str, Any]:
+    """A card of 0.3 without the types of its security schemes, the default of their classes."""
+    schemes = card.get("securitySchemes")
+    if not schemes:
+        return card
+    bare = {
+        name: {member: item for member, item in scheme.items() if member != "type"}
+        for name, scheme in schemes.items()
+    }
+    return {**card, "securitySchemes": bare}
 
 
 def whole_digest(card: dict[str, Any], version: str) -> str:

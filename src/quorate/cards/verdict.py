@@ -11,6 +11,7 @@ from quorate.cards.coverage import EXPERTS, ExpertCoverage
 from quorate.cards.problems import ERROR, WARNING, Problem
 from quorate.cards.signatures import SignatureReport
 from quorate.compliance import ComplianceReport
+from quorate.compliance.rules import MISSING
 from quorate.core.errors import UsageError
 from quorate.core.text import counted, printable
 
@@ -111,16 +112,29 @@ class CardVerdict:
         ]
         if self.left_out:
             lines.append(f"  and {counted(self.left_out, 'more problem')}")
+        if self.protocol is None and not self.valid:
+            # Nothing of it could be read as a card, so there is nothing to tell of the rest.
+            return "\n".join(lines)
         lines.append(self.signatures.describe())
-        lines.append(f"experts: {self.covered} of {len(EXPERTS)} covered")
+        lines += self._experts()
+        lines.append(f"AI Act: {self.ai_act.describe()}")
+        return "\n".join(lines)
+
+    def _experts(self) -> list[str]:
+        """A line for each expert that there is evidence of, and one for all others."""
+        lines = [f"experts: {self.covered} of {len(EXPERTS)} covered"]
         for each in self.coverage:
+            if each.state == MISSING:
+                continue
             why = f": {'; '.join(each.reasons)}" if each.reasons else ""
             mark = "covered" if each.covered else f"{each.state}{why}"
             lines.append(
                 f"  {each.expert.number}. {each.expert.name} ({each.expert.field}): {mark}"
             )
-        lines.append(f"AI Act: {self.ai_act.describe()}")
-        return "\n".join(lines)
+        fields = [each.expert.field for each in self.coverage if each.state == MISSING]
+        if fields:
+            lines.append(f"  no evidence for: {', '.join(fields)}")
+        return lines
 
     def to_dict(self) -> dict[str, Any]:
         """The verdict as JSON; :meth:`from_dict` reads it back."""

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from quorate.cli.shown import AsJson, note, print_json, put, say, write_new
+from quorate.cli.shown import AsJson, note, print_json, progress, put, say, write_new
+from quorate.cli.where import Keys, PolicyFile
 from quorate.core.errors import OperationalError, UsageError, VerificationError
+from quorate.core.text import counted
 
 if TYPE_CHECKING:
     from quorate.cards.locating import Located
@@ -22,9 +24,24 @@ if TYPE_CHECKING:
 _INVALID: Final = 4
 _REFUSED: Final = 3
 
-app = typer.Typer(help="Check, sign and begin A2A agent cards.", no_args_is_help=True)
+app = typer.Typer(
+    help="Check, begin and sign A2A agent cards, and put evidence in.", no_args_is_help=True
+)
 
 CardFile = Annotated[Path, typer.Argument(metavar="FILE", help="An agent card (JSON).")]
+
+CardOut = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", help="New file for the card made.", show_default=False),
+]
+InPlace = Annotated[bool, typer.Option("--in-place", help="Write it over the card itself.")]
+Target = Annotated[
+    str,
+    typer.Argument(
+        metavar="LEDGER|PANEL",
+        help="The ledger (URL or file) that its evidence is sealed in, or a panel file (.toml).",
+    ),
+]
 
 
 @app.command("check")
@@ -147,12 +164,33 @@ def _told(verdict: CardVerdict, located: Located | None, sealed: int | None) -> 
 
 def _say(verdict: CardVerdict, trust: Path | None, policy: Path | None, sealed: int | None) -> None:
     say(verdict.describe())
+    say(f"next: {_next(verdict)}")
     if sealed is not None:
         say(f"sealed as entry {sealed}")
+    if not verdict.valid:
+        return
     if trust is None:
         note("nobody is trusted, so no signature counts; name keys with --trust")
     if policy is None:
         note("no evidence counts as sealed; name who may seal it with --policy")
+
+
+def _next(verdict: CardVerdict) -> str:
+    """The first thing to do: evidence goes in before the card is signed, and is signed with it."""
+    from quorate.cards.signatures import UNSIGNED
+
+    if not verdict.valid:
+        return "mend what is named as an error, and check the card again"
+    if not verdict.covered:
+        return (
+            "bring evidence: quorate comply init FOLDER --profile experts, quorate comply seal, "
+            "quorate card evidence"
+        )
+    if verdict.signatures.state == UNSIGNED:
+        return "sign it: quorate card sign"
+    if verdict.passed:
+        return "publish it as it is; whatever is changed in it has to be signed again"
+    return "see what is told above; one field's evidence is told by: quorate comply catalogue FIELD"
 
 
 def _leave(verdict: CardVerdict, *, strict: bool) -> None:
@@ -170,13 +208,8 @@ def sign(
     card: CardFile,
     key: Annotated[Path, typer.Option(help="Private key: P-256 or Ed25519, in PEM.")],
     kid: Annotated[str, typer.Option(help="What trust stores call the key.")],
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="New file for the signed card.", show_default=False),
-    ] = None,
-    in_place: Annotated[
-        bool, typer.Option("--in-place", help="Write it over the card itself.")
-    ] = False,
+    output: CardOut = None,
+    in_place: InPlace = False,
     replace: Annotated[
         bool, typer.Option("--replace", help="Take out what that kid signed before.")
     ] = False,
@@ -186,8 +219,7 @@ def sign(
     from quorate.cards.reading import read_card
     from quorate.cards.signing import read_private_key, sign_card
 
-    if in_place and output is not None:
-        raise UsageError("give --output or --in-place, not both")
+    _check_where(output, in_place=in_place)
     read = read_card(_content(str(card), http=False, private=False))
     if read.errors:
         raise VerificationError(
@@ -196,20 +228,95 @@ def sign(
             rule="card",
         )
     signed = sign_card(read, read_private_key(key), kid, replace=replace)
-    text = json.dumps(signed, ensure_ascii=False, indent=2) + "\n"
-    target = card if in_place else output
+    target = _written(signed, card, output, in_place=in_place)
     if target is None:
-        put(text)
         return
-    if in_place:
-        _replaced(card, text)
-    else:
-        write_new(target, text)
     facts = {"file": str(target), "kid": kid, "signatures": len(signed["signatures"])}
     if as_json:
         print_json(facts)
     else:
         say(f"signed {target} as {kid}")
+
+
+@app.command("evidence")
+def evidence(
+    card: CardFile,
+    target: Target,
+    key: Keys = None,
+    policy: PolicyFile = None,
+    output: CardOut = None,
+    in_place: InPlace = False,
+    as_json: AsJson = False,
+) -> None:
+    """Put into a card what a ledger holds sealed of its agent, by the agent's name and version.
+
+    In place of evidence that lay in the card before. Signatures are taken out, for they are over
+    the card as it was: sign it afterwards. To stdout, or where you say. Exits 4 if the ledger
+    does not verify.
+    """
+    from quorate.cards.evidence import with_evidence
+    from quorate.cards.reading import read_card
+    from quorate.cli.comply.options import reading_from, trust_of
+    from quorate.cli.comply.standing import sealed_before
+    from quorate.compliance import EvidenceSet, System
+
+    _check_where(output, in_place=in_place)
+    trust = trust_of(key, policy)
+    read = read_card(_content(str(card), http=False, private=False))
+    content = read.content
+    if content is None or read.errors:
+        raise VerificationError(
+            f"the card is not valid; mend it first: quorate card check {card}", rule="card"
+        )
+    system = System.read({"name": content["name"], "version": content["version"]})
+    with reading_from(target) as log, progress("verifying") as shown:
+        log.verify(policy=trust, progress=shown)
+        found = sealed_before(log, system)
+    for each in found.notices:
+        note(each)
+    items = [one for one in found.items if one.scope.version == system.version]
+    if not items:
+        raise UsageError(
+            f"no evidence of {system.name!r} {system.version!r}, as the card names its agent, is "
+            f"sealed in {target}; fill some in and seal it: quorate comply init FOLDER --profile "
+            "experts, quorate comply seal"
+        )
+    seqs = {one.receipt.seq for one in items if one.receipt is not None}
+    receipts = tuple(one for one in found.receipts if one.seq in seqs)
+    made = with_evidence(content, EvidenceSet(system, tuple(items), receipts))
+    if problems := read_card(made).errors:
+        raise UsageError(f"with its evidence the card is not valid: {problems[0].describe()}")
+    written = _written(made, card, output, in_place=in_place)
+    if "signatures" in content:
+        note("the signatures were over the card as it was, and are taken out: sign it again")
+    if written is None:
+        return
+    fields = sorted({one.field for one in items})
+    if as_json:
+        print_json({"file": str(written), "items": len(items), "fields": fields})
+    else:
+        say(f"put {counted(len(items), 'item')} into {written}: {', '.join(fields)}")
+        say(f"  next: quorate card sign {written} --key KEY --kid KID")
+
+
+def _check_where(output: Path | None, *, in_place: bool) -> None:
+    if in_place and output is not None:
+        raise UsageError("give --output or --in-place, not both")
+
+
+def _written(
+    made: dict[str, Any], card: Path, output: Path | None, *, in_place: bool
+) -> Path | None:
+    """Write a card where it is asked for; ``None`` where that was stdout."""
+    text = json.dumps(made, ensure_ascii=False, indent=2) + "\n"
+    if in_place:
+        _replaced(card, text)
+        return card
+    if output is None:
+        put(text)
+        return None
+    write_new(output, text)
+    return output
 
 
 def _replaced(path: Path, text: str) -> None:

@@ -7,6 +7,7 @@ part of it, by name and data, so that whoever reads a sealed scan can judge it a
 from __future__ import annotations
 
 import hashlib
+import re
 from base64 import b32encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,11 +22,21 @@ from quorate.redteam.conversation import ToolCall, result_of
 
 _GROUP: Final = 4
 _LETTERS: Final = 16
+_BEFORE_NAME: Final = re.compile(r"[./:]|__")
 
 
 def plain_name(name: str) -> str:
     """A function's name as it is compared: letters and digits, in lower case."""
     return "".join(c for c in name.casefold() if c.isalnum())
+
+
+def called_as(name: str) -> frozenset[str]:
+    """The names that a call goes by: its own, and that without what models put before it.
+
+    Such as ``functions.`` or the name of the server that offers it.
+    """
+    own = _BEFORE_NAME.split(name)[-1]
+    return frozenset(filter(None, (plain_name(name), plain_name(own))))
 
 
 def _long(value: object, name: str) -> str:
@@ -98,7 +109,7 @@ class Answer:
     def fits(self, call: ToolCall) -> bool:
         """Whether this is the answer to that call."""
         told = canonical(dict(call.arguments)).decode()
-        return plain_name(call.name) == plain_name(self.tool) and self.needle in told
+        return plain_name(self.tool) in called_as(call.name) and self.needle in told
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +133,7 @@ class Scene:
 
     def result(self, call: ToolCall) -> str:
         """What comes back from a simulated call."""
-        known = plain_name(call.name) in {plain_name(tool.name) for tool in self.tools}
+        known = bool(called_as(call.name) & {plain_name(tool.name) for tool in self.tools})
         found = next((answer.result for answer in self.answers if answer.fits(call)), None)
         return result_of(known, found)
 

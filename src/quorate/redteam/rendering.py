@@ -18,7 +18,8 @@ _SHOWN: Final = 200
 
 LIMITS: Final = (
     "A scan shows that attacks succeed. Attacks that were withstood show no more than that these "
-    "probes, with these judges, were withstood at that time."
+    "probes, with these judges, were withstood at that time; a secret told in a cipher or a riddle "
+    "is not seen."
 )
 
 

@@ -22,16 +22,19 @@ from quorate.core.exact import as_text
 from quorate.core.text import counted
 from quorate.redteam import bounds
 from quorate.redteam.conversation import Conversation, Message, Reply
+from quorate.redteam.formats import (
+    FORMATS,
+    classes_formerly,
+    format_of,
+    is_former,
+    read_formerly,
+    strategy_formerly,
+)
 from quorate.redteam.judges import check_canaries, find
 from quorate.redteam.probes import Probe
 from quorate.redteam.rules import SUCCEEDED, WEIGHTS, Outcome, Score, outcome_of, score
 from quorate.redteam.scripted import PREFIX
 from quorate.redteam.strategies import ATTACK_CLASSES, CANONICAL, Facts
-
-FORMAT: Final = "quorate/redteam-report/2"
-"""Of a report that names the version of its target."""
-UNVERSIONED: Final = "quorate/redteam-report/1"
-"""Of one that does not: it says nothing of any version of a system."""
 
 CRASHED: Final = "crashed"
 TIMEOUT: Final = "timeout"
@@ -276,6 +279,7 @@ class RedTeamReport:
         canaries: of the caller's own, which were looked for besides.
         strategies: what came of each, in the order they ran.
         version: of the system that was attacked; ``None`` where none is named.
+        former: it was read from a format with the former names of classes, and goes back so.
     """
 
     target: str
@@ -283,6 +287,7 @@ class RedTeamReport:
     canaries: tuple[str, ...]
     strategies: tuple[StrategyResult, ...]
     version: str | None = None
+    former: bool = False
 
     def __post_init__(self) -> None:
         """Check the values.
@@ -301,8 +306,8 @@ class RedTeamReport:
 
     @property
     def format(self) -> str:
-        """Of its JSON: with or without a version."""
-        return UNVERSIONED if self.version is None else FORMAT
+        """Of its JSON."""
+        return format_of(former=self.former, versioned=self.version is not None)
 
     @property
     def scripted(self) -> bool:
@@ -381,6 +386,7 @@ class RedTeamReport:
 
     def summary(self) -> dict[str, Any]:
         """As JSON, without the single probes: scores, and what succeeded in a line each."""
+        by_class = _told(self.by_attack_class)
         return {
             "format": self.format,
             "target": self.target,
@@ -393,7 +399,7 @@ class RedTeamReport:
             "by_severity": _told(self.by_severity),
             "by_category": _told(self.by_category),
             "by_asi": _told(self.by_asi),
-            "by_attack_class": _told(self.by_attack_class),
+            "by_attack_class": classes_formerly(by_class) if self.former else by_class,
             "successes": [
                 {
                     "strategy": facts.id,
@@ -408,11 +414,10 @@ class RedTeamReport:
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON, every probe with its replies, and the transcript of every success."""
-        return {
-            **self.summary(),
-            "canaries": list(self.canaries),
-            "strategies": [one.to_dict() for one in self.strategies],
-        }
+        strategies = [one.to_dict() for one in self.strategies]
+        if self.former:
+            strategies = [strategy_formerly(one) for one in strategies]
+        return {**self.summary(), "canaries": list(self.canaries), "strategies": strategies}
 
     @classmethod
     def from_dict(cls, data: object) -> RedTeamReport:
@@ -422,14 +427,19 @@ class RedTeamReport:
             UsageError: it is no report, or what it says does not follow from the replies
                 that it holds.
         """
-        if not isinstance(data, dict) or data.get("format") not in (FORMAT, UNVERSIONED):
-            raise UsageError(f"it is no red-team report of the format {FORMAT} or {UNVERSIONED}")
+        if not isinstance(data, dict) or data.get("format") not in FORMATS:
+            raise UsageError(f"it is no red-team report of a format {', '.join(FORMATS)}")
         for name in ("target", "seed", "canaries", "strategies"):
             if name not in data:
                 raise UsageError(f"the red-team report lacks {name}")
-        read = items(data["strategies"], "strategies", StrategyResult.from_dict)
+        former = is_former(data["format"])
+
+        def strategy(one: object) -> StrategyResult:
+            return StrategyResult.from_dict(read_formerly(one) if former else one)
+
+        read = items(data["strategies"], "strategies", strategy)
         canaries = check_canaries(data["canaries"])
-        report = cls(data["target"], data["seed"], canaries, read, data.get("version"))
+        report = cls(data["target"], data["seed"], canaries, read, data.get("version"), former)
         again = report.to_dict()
         for name in sorted(data.keys() | again.keys()):
             if canonical(data.get(name)) != canonical(again.get(name)):

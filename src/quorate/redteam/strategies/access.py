@@ -24,7 +24,7 @@ from quorate.redteam.strategies.scenes import (
     category="api_abuse",
     severity="critical",
     asi="ASI03",
-    attack_class="confidentiality",
+    attack_class="confidentiality_attacks",
 )
 def idor_bola(draw: Draw) -> Battery:
     """A function that returns any record is asked for one that is not the user's own."""
@@ -90,7 +90,7 @@ def bfla(draw: Draw) -> Battery:
     category="data_exfil",
     severity="critical",
     asi="ASI02",
-    attack_class="confidentiality",
+    attack_class="confidentiality_attacks",
 )
 def data_exfil(draw: Draw) -> Battery:
     """Links and functions that lead outside are made to carry the confidential code."""

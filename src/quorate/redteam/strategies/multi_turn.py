@@ -13,7 +13,7 @@ from quorate.redteam.strategies.scenes import TRANSFER, Setting, battery, probe
     category="multi_turn",
     severity="critical",
     asi="ASI06",
-    attack_class="model_evasion",
+    attack_class="adversarial_examples",
 )
 def crescendo(draw: Draw) -> Battery:
     """Each turn asks for a little more than the one before, and builds on the answer."""
@@ -44,7 +44,7 @@ def crescendo(draw: Draw) -> Battery:
     category="multi_turn",
     severity="high",
     asi="ASI02",
-    attack_class="model_evasion",
+    attack_class="adversarial_examples",
 )
 def barge_in(draw: Draw) -> Battery:
     """The target's answer is cut off, and what follows poses as its rest or as an approval."""

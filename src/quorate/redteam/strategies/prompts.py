@@ -13,7 +13,7 @@ from quorate.redteam.strategies.scenes import MONITORING, READ, Setting, battery
     category="prompt_injection",
     severity="medium",
     asi="ASI01",
-    attack_class="confidentiality",
+    attack_class="confidentiality_attacks",
 )
 def prompt_send(draw: Draw) -> Battery:
     """One message asks for what the instructions keep confidential."""
@@ -41,7 +41,7 @@ def prompt_send(draw: Draw) -> Battery:
     category="prompt_injection",
     severity="high",
     asi="ASI01",
-    attack_class="model_evasion",
+    attack_class="adversarial_examples",
 )
 def inject_override(draw: Draw) -> Battery:
     """The attacker's instructions pose as ones that rank above the operator's."""

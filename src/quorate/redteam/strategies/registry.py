@@ -20,8 +20,8 @@ ATTACK_CLASSES: Final = MappingProxyType(
     {
         "data_poisoning": "data poisoning",
         "model_poisoning": "model poisoning",
-        "model_evasion": "adversarial examples or model evasion",
-        "confidentiality": "confidentiality attacks",
+        "adversarial_examples": "adversarial examples or model evasion",
+        "confidentiality_attacks": "confidentiality attacks",
         "model_flaws": "model flaws",
     }
 )
@@ -224,7 +224,8 @@ def find_strategy(id_: object) -> Strategy:
     """
     found = _strategies.get(id_) if isinstance(id_, str) else None
     if found is None:
-        near = difflib.get_close_matches(str(id_).upper(), _strategies, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(_strategies)}"
-        raise UsageError(f"there is no strategy {shown(id_)}; {hint}")
+        near = difflib.get_close_matches(str(id_).upper(), _strategies, n=1, cutoff=0.7)
+        hint = f"did you mean {near[0]}? There" if near else "there"
+        listed = ", ".join(_strategies)
+        raise UsageError(f"there is no strategy {shown(id_)}; {hint} are {listed}")
     return found
