@@ -154,3 +154,11 @@ def failed(found):
 def lacking(found):
     """Name of the collector -> what is lacking."""
     return {one.collector: one.reason for one in found.lacking}
+
+
+def whole_reason(found):
+    """The one reason for which everything failed."""
+    assert shown(found) == {}
+    (reason,) = set(failed(found).values())
+    assert found.broken == reason
+    return reason

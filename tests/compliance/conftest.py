@@ -1,10 +1,11 @@
-"""A folder in which a panel has run, and the commands of ``quorate comply`` to be run in it."""
+"""Ledgers made once and copied: to collect from, or in a folder in which a panel has run."""
 
 import json
 import shutil
 from pathlib import Path
 
 import pytest
+from collect_tools import Place
 
 from quorate.cli.app import run
 
@@ -52,3 +53,31 @@ def told(comply):
         return code, json.loads(out)
 
     return call
+
+
+@pytest.fixture(scope="session")
+def decided(tmp_path_factory):
+    made = Place(tmp_path_factory.mktemp("decided"))
+    made.decide("one", "two", "split")
+    made.declare()
+    return made
+
+
+@pytest.fixture(scope="session")
+def drilled(decided, tmp_path_factory):
+    made = decided.copy(tmp_path_factory.mktemp("drilled"))
+    made.drill("halt")
+    made.drill("override")
+    return made
+
+
+@pytest.fixture
+def place(decided, tmp_path_factory):
+    """Three tasks decided, and whose record that is."""
+    return decided.copy(tmp_path_factory.mktemp("place"))
+
+
+@pytest.fixture
+def whole(drilled, tmp_path_factory):
+    """The same, and both drills."""
+    return drilled.copy(tmp_path_factory.mktemp("whole"))

@@ -1,10 +1,15 @@
 """A report with every kind of line, its evidence, and the bundles of the ledger that seals it."""
 
+import json
 from functools import cache
 
 from evidence_tools import KEY, ORIGIN, POLICY, SEALED, SYSTEM, TODAY, item
 
 from quorate.compliance import Evidence, EvidenceSet, evaluate
+from quorate.compliance.dossier import verify_dossier
+from quorate.compliance.dossier.composing import manifest
+from quorate.compliance.report import ComplianceReport
+from quorate.core.canonical import parse
 from quorate.ledger import Ledger
 
 NASTY = "x\x1b[31m\u202e <script>alert(1)</script> | [a](http://evil.example) `b` **c**"
@@ -42,3 +47,31 @@ def made(items, unsealed=(), before=3, system=SYSTEM):
 
 def reported(evidence, profile="core", policy=POLICY):
     return evaluate(evidence, profile, TODAY, policy=policy)
+
+
+def mended(folder):
+    """Write the manifest again over what lies there, as a forger would."""
+    files = {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != "manifest.json"
+    }
+    report = ComplianceReport.from_dict(parse((folder / "report.json").read_text("utf-8")))
+    (folder / "manifest.json").write_bytes(manifest(files, report))
+    return folder
+
+
+def edited(path, change):
+    """Edit a JSON file in place, as it would be written."""
+    members = parse(path.read_text("utf-8"))
+    change(members)
+    path.write_text(json.dumps(members, ensure_ascii=False, indent=1) + "\n", "utf-8")
+
+
+def found(folder, policy=POLICY):
+    report = verify_dossier(folder, policy)
+    assert not report.verified
+    assert report.report is None
+    assert report.describe().startswith("the dossier does NOT verify")
+    assert report.to_dict()["verified"] is False
+    return [(each.path, each.rule) for each in report.problems]

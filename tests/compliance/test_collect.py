@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from collect_tools import DAY, SCOPE, SYSTEM, Place, failed, lacking, shown
+from collect_tools import DAY, SCOPE, SYSTEM, Place, failed, lacking, shown, whole_reason
 
 from quorate.compliance import Evidence
 from quorate.compliance.collect import (
@@ -25,34 +25,6 @@ FIELDS = {
     "art_14.par_4.c", "art_14.par_4.d", "art_14.par_4.e", "art_15.par_4.s2", "eventLogging",
     "logTraceability", "transparencyDesign",
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def decided(tmp_path_factory):
-    made = Place(tmp_path_factory.mktemp("decided"))
-    made.decide("one", "two", "split")
-    made.declare()
-    return made
-
-
-@pytest.fixture(scope="module")
-def drilled(decided, tmp_path_factory):
-    made = decided.copy(tmp_path_factory.mktemp("drilled"))
-    made.drill("halt")
-    made.drill("override")
-    return made
-
-
-@pytest.fixture
-def place(decided, tmp_path_factory):
-    """Three tasks decided, and whose record that is."""
-    return decided.copy(tmp_path_factory.mktemp("place"))
-
-
-@pytest.fixture
-def whole(drilled, tmp_path_factory):
-    """The same, and both drills."""
-    return drilled.copy(tmp_path_factory.mktemp("whole"))
 
 
 def test_what_a_ledger_with_drills_shows(whole):
@@ -91,7 +63,9 @@ def test_an_empty_ledger_and_an_empty_period_show_nothing(tmp_path, place):
     assert set(lacking(found).values()) == {"the ledger is empty"}
     before = datetime(2001, 1, 1, tzinfo=UTC)
     found = place.survey(period=(before, before))
-    assert set(lacking(found).values()) == {"no entry of its record was sealed in that period"}
+    lacks = lacking(found)
+    assert "after what it claims" in lacks.pop("declaration")
+    assert set(lacks.values()) == {"no entry of its record was sealed in that period"}
 
 
 # -- a ledger that does not verify
@@ -161,14 +135,6 @@ def test_a_ledger_that_is_changed_while_it_is_read_shows_nothing(whole, monkeypa
     assert "changed while it was read" in whole_reason(found)
 
 
-def whole_reason(found):
-    """The one reason for which everything failed."""
-    assert shown(found) == {}
-    (reason,) = set(failed(found).values())
-    assert found.broken == reason
-    return reason
-
-
 # -- logging and retention
 
 
@@ -203,9 +169,21 @@ def test_a_bound_that_the_caller_gives_makes_the_declared_one_no_laxer(place):
     place.clock.now += 2 * DAY
     for more in ({}, {"silence_seconds": 1e9}, {"silence_seconds": 60}):
         assert "art_12.par_1" in failed(place.survey(**more))
+
+
+def test_a_bound_declared_later_holds_from_then_on(place):
     place.declare(silence_seconds=3 * 86_400)
+    place.clock.now += 2 * DAY
+    place.decide("late")
     data = shown(place.survey(silence_seconds=1e9))["art_12.par_1"].data
     assert data["bound_seconds"] == 3 * 86_400
+    assert data["silence_seconds"] == pytest.approx(2 * 86_400, abs=1)
+    assert "art_12.par_1" in failed(place.survey(silence_seconds=60))
+    # A stricter one counts from its own entry on as well.
+    place.declare(silence_seconds=60)
+    assert "art_12.par_1" in shown(place.survey())
+    place.clock.now += 61_000_000
+    assert "since entry" in failed(place.survey())["art_12.par_1"]
 
 
 def test_a_period_hides_no_silence(place):
@@ -216,11 +194,16 @@ def test_a_period_hides_no_silence(place):
     end = place.clock.moment
     told = failed(place.survey(period=(late, end)))["art_12.par_1"]
     assert "nothing was recorded for 1.296e+07" in told
-    place.clock.now += 2 * DAY
-    place.declare(silence_seconds=20_000_000)
-    assert "art_12.par_1" in shown(place.survey(period=(late, end)))
-    place.clock.now += 300 * DAY
-    told = failed(place.survey(period=(late, end)))["art_12.par_1"]
+
+
+def test_a_period_hides_no_silence_at_the_end(place):
+    early = place.clock.moment
+    place.decide("early")
+    end = place.clock.moment
+    place.clock.now += DAY - 2_000_000
+    assert "art_12.par_1" in shown(place.survey(period=(early, end)))
+    place.clock.now += DAY
+    told = failed(place.survey(period=(early, end)))["art_12.par_1"]
     assert "nothing was recorded since entry" in told
 
 

@@ -86,6 +86,13 @@ def test_a_halt_drill_shows_the_stop_button_and_changes_nothing_else(demo, drill
     assert after == before
 
 
+def test_that_it_was_declared_afterwards_is_told(demo):
+    """Simulated patients become nobody's product unseen."""
+    told = lacking(demo.survey())["declaration"]
+    assert "after what it claims, which reaches back to" in told
+    assert "is the word of J. Doe alone" in told
+
+
 def test_one_entry_deleted_turns_all_of_it_red_and_says_why(drilled, tmp_path):
     copy = drilled.copy(tmp_path)
     copy.tamper("DELETE FROM entries WHERE seq = 5")

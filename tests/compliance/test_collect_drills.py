@@ -1,45 +1,9 @@
 """Drills, collected: none of another system, none stale, none sealed otherwise than it went."""
 
 import pytest
-from collect_tools import DAY, Place, failed, lacking, shown
+from collect_tools import DAY, Place, failed, lacking, shown, whole_reason
 
 from quorate.ledger import Ledger
-
-
-@pytest.fixture(scope="module")
-def decided(tmp_path_factory):
-    made = Place(tmp_path_factory.mktemp("decided"))
-    made.decide("one", "two", "split")
-    made.declare()
-    return made
-
-
-@pytest.fixture(scope="module")
-def drilled(decided, tmp_path_factory):
-    made = decided.copy(tmp_path_factory.mktemp("drilled"))
-    made.drill("halt")
-    made.drill("override")
-    return made
-
-
-@pytest.fixture
-def place(decided, tmp_path_factory):
-    """Three tasks decided, and whose record that is."""
-    return decided.copy(tmp_path_factory.mktemp("place"))
-
-
-@pytest.fixture
-def whole(drilled, tmp_path_factory):
-    """The same, and both drills."""
-    return drilled.copy(tmp_path_factory.mktemp("whole"))
-
-
-def whole_reason(found):
-    """The one reason for which everything failed."""
-    assert shown(found) == {}
-    (reason,) = set(failed(found).values())
-    assert found.broken == reason
-    return reason
 
 
 def test_a_drill_of_another_system_or_version_is_none(place):

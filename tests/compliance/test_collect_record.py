@@ -10,20 +10,6 @@ from quorate.compliance.committing import commit_threshold, record_measurement
 NEXT = {"name": "triage", "version": "2.2.0"}
 
 
-@pytest.fixture(scope="module")
-def decided(tmp_path_factory):
-    made = Place(tmp_path_factory.mktemp("decided"))
-    made.decide("one", "two", "split")
-    made.declare()
-    return made
-
-
-@pytest.fixture
-def place(decided, tmp_path):
-    """Three tasks decided, and whose record that is."""
-    return decided.copy(tmp_path)
-
-
 # -- whose record it is
 
 

@@ -4,7 +4,6 @@ import asyncio
 import itertools
 from fractions import Fraction
 
-import pytest
 from collect_tools import DAY, Place, declaration, experts, lacking, shown
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -13,21 +12,6 @@ from quorate.arbitration import Arbiter
 from quorate.compliance.collect.redundancy import faults_borne
 from quorate.core.canonical import digest
 from quorate.hub import decide
-
-
-@pytest.fixture(scope="module")
-def decided(tmp_path_factory):
-    made = Place(tmp_path_factory.mktemp("decided"))
-    made.decide("one", "two", "split")
-    made.declare()
-    return made
-
-
-@pytest.fixture
-def place(decided, tmp_path):
-    """Three tasks decided, and whose record that is."""
-    return decided.copy(tmp_path)
-
 
 # -- redundancy
 

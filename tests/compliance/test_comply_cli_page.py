@@ -2,13 +2,12 @@
 
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from typer.main import get_command
 
+from quorate.cli.app import run
 from quorate.cli.comply.commands import app
 from quorate.compliance.collect import collectors, registry
 from quorate.compliance.rendering.words import STATES
@@ -16,7 +15,6 @@ from quorate.compliance.rules import WEIGHTS
 
 PAGE = Path(__file__).parents[2] / "docs" / "compliance.md"
 TEXT = PAGE.read_text("utf-8")
-COMMAND = [sys.executable, "-c", "from quorate.cli import main; main()"]
 
 
 def blocks(kind):
@@ -31,24 +29,19 @@ def rows(heading):
     return [[cell.strip() for cell in line[1:-1].split(" | ")] for line in lines[2:]]
 
 
-def test_the_session_of_the_page_can_be_copied(tmp_path):
+def test_the_session_of_the_page_can_be_copied(tmp_path, monkeypatch, capfd):
     pytest.importorskip("jinja2", reason="needs quorate[reports]")
+    monkeypatch.chdir(tmp_path)
     lines = [line[2:] for line in blocks("console")[0].splitlines()]
     assert len(lines) == 12
     shown = {}
     for line in lines:
         word, *arguments = shlex.split(line)
         assert word == "quorate"
-        done = subprocess.run(
-            [*COMMAND, *arguments],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
-        assert done.returncode == 0, (line, done.stderr)
-        shown[" ".join(arguments[:2])] = done.stdout
+        code = run(arguments)
+        out, err = capfd.readouterr()
+        assert code == 0, (line, err)
+        shown[" ".join(arguments[:2])] = out
     assert "✓ shown          EUAIACT-ART12-001" in shown["comply report"]
     assert "✓ shown          EUAIACT-ART14-002" in shown["comply report"]
     assert shown["comply verify"].startswith("verified dossier")

@@ -25,7 +25,7 @@ def spoilt(field, change):
 
 
 SPOILT = [
-    ("riskAssessment", {"data": {"hazards": []}}, "its data are no hazards"),
+    ("riskAssessment", {"data": {"hazards": []}}, "hazards is []: it takes 1 member or more"),
     (
         "riskAssessment",
         {"data": spoilt("riskAssessment", lambda d: d["hazards"][0].update(category="money"))},

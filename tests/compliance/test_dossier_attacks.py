@@ -8,14 +8,12 @@ from dataclasses import replace
 
 import pytest
 from evidence_tools import KEY, ORIGIN, POLICY, SEALED, STRANGER, SYSTEM, TODAY, item
-from report_tools import made, reported, several_states
+from report_tools import edited, found, made, mended, reported, several_states
 
 from quorate.compliance import EvidenceSet, evaluate
 from quorate.compliance.dossier import bounds, verify_dossier, write_dossier
-from quorate.compliance.dossier.composing import manifest
-from quorate.compliance.report import ComplianceReport
 from quorate.core.canonical import canonical, parse
-from quorate.core.errors import UsageError
+from quorate.core.errors import OperationalError, UsageError
 from quorate.ledger import Ledger, Policy
 
 pytest.importorskip("jinja2", reason="needs quorate[reports]")
@@ -35,49 +33,20 @@ def folder(honest, tmp_path):
     return shutil.copytree(honest, tmp_path / "d")
 
 
-def mended(folder):
-    """Write the manifest again over what lies there, as a forger would."""
-    files = {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file() and path.name != "manifest.json"
-    }
-    report = ComplianceReport.from_dict(parse((folder / "report.json").read_text("utf-8")))
-    (folder / "manifest.json").write_bytes(manifest(files, report))
-    return folder
-
-
-def edited(path, change):
-    """Edit a JSON file in place, as it would be written."""
-    members = parse(path.read_text("utf-8"))
-    change(members)
-    path.write_text(json.dumps(members, ensure_ascii=False, indent=1) + "\n", "utf-8")
-
-
-def found(folder, policy=POLICY):
-    report = verify_dossier(folder, policy)
-    assert not report.verified
-    assert report.report is None
-    assert report.describe().startswith("the dossier does NOT verify")
-    assert report.to_dict()["verified"] is False
-    return [(each.path, each.rule) for each in report.problems]
-
-
 def test_the_honest_one_verifies_after_the_manifest_is_mended(folder):
     assert verify_dossier(mended(folder), POLICY).verified
 
 
 def test_every_file_is_held_to_its_digest(folder):
-    for path in sorted(each for each in folder.rglob("*") if each.is_file()):
-        if path.name == "manifest.json":
-            continue
-        before = path.read_bytes()
-        path.write_bytes(before[:-1] + bytes([before[-1] ^ 1]))
-        assert (str(path.relative_to(folder)), "digest") in found(folder)
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name != "manifest.json"]
+    names = {str(path.relative_to(folder)) for path in files}
+    for path in files:
+        raw = path.read_bytes()
+        path.write_bytes(raw[:-1] + bytes([raw[-1] ^ 1]))
+    assert {(name, "digest") for name in names} <= set(found(folder))
+    for path in files:
         path.unlink()
-        assert (str(path.relative_to(folder)), "missing") in found(folder)
-        path.write_bytes(before)
-    assert verify_dossier(folder, POLICY).verified
+    assert {(name, "missing") for name in names} <= set(found(folder))
 
 
 @pytest.mark.parametrize("name", ["note.txt", "bundles/999999.json", "bundles/x", "documents/a"])
@@ -149,7 +118,7 @@ def test_a_manifest_that_says_another_system(folder):
 def test_no_dossier_at_all(tmp_path):
     (tmp_path / "d").mkdir()
     assert found(tmp_path / "d") == [("manifest.json", "missing")]
-    with pytest.raises(UsageError, match="no folder"):
+    with pytest.raises(OperationalError, match="no folder"):
         verify_dossier(tmp_path / "e", POLICY)
 
 

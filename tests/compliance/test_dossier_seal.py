@@ -6,7 +6,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
-from evidence_tools import KEY, ORIGIN, POLICY, SEALED, STRANGER, SYSTEM, TODAY, item
+from evidence_tools import DATA, KEY, ORIGIN, POLICY, SEALED, STRANGER, SYSTEM, TODAY, item
 from page_tools import check
 
 from quorate.compliance import EvidenceSet, System, evaluate
@@ -21,6 +21,9 @@ from quorate.ledger import Bundle, Ledger, Policy
 pytest.importorskip("jinja2", reason="needs quorate[reports]")
 
 COLLECTED = "quorate.collect.event_logging"
+LOGGED = DATA["log-range"] | {
+    "range": DATA["log-range"]["range"] | {"last": 0}, "entries": 1, "kinds": {},
+}  # fmt: skip
 
 
 class Made:
@@ -34,7 +37,7 @@ class Made:
         made_of = [] if self.declared is None else [self.log.get(self.declared)]
         entries = [{"seq": each.seq, "hash": each.entry_hash} for each in made_of]
         items = [
-            item("eventLogging", source=source, entries=entries),
+            item("eventLogging", source=source, entries=entries, data=LOGGED),
             item("riskAssessment", status="failed", data={"reason": "reviews are late"}),
         ]
         bound = [each.sealed_by(self.log.append("evidence", each.body())) for each in items]
@@ -98,6 +101,7 @@ def test_it_is_sealed_and_says_so(made):
         "as_of": TODAY,
         "profile": "core",
         "system": {"name": SYSTEM.name, "version": SYSTEM.version},
+        "declared": report.declared,
     }
     assert sealed.described(body).startswith("A dossier on ")
     made.log.verify(replay=True)
@@ -191,18 +195,22 @@ def test_a_declaration_that_is_none(tmp_path):
 def test_a_seal_by_a_stranger_or_of_something_else(made):
     folder = made.folder
     raw = (folder / "manifest.json").read_bytes()
-    with Ledger.open("memory:", signer=STRANGER, origin=ORIGIN) as log:
-        forged = sealed.seal_manifest(log, raw, parse(raw.decode()))
+    with Ledger.open("memory:", signer=STRANGER, origin=ORIGIN, clock=lambda: SEALED) as log:
+        declared = declare_system(log, SYSTEM, by="a stranger").seq
+        forged = sealed.seal_manifest(log, raw, parse(raw.decode()), declared)
+    assert declared == made.declared
     (folder / "seal.json").write_text(forged.to_text())
     assert found(folder) == [("seal.json", "seal")]
     shutil.copy(folder / "bundles/000001.json", folder / "seal.json")
     assert found(folder) == [("seal.json", "seal")]
-    with Ledger.open("memory:", signer=KEY, origin="example.org/other") as log:
-        elsewhere = sealed.seal_manifest(log, raw, parse(raw.decode()))
+    elsewhere = "example.org/other"
+    with Ledger.open("memory:", signer=KEY, origin=elsewhere, clock=lambda: SEALED) as log:
+        declared = declare_system(log, SYSTEM, by="J. Doe").seq
+        elsewhere = sealed.seal_manifest(log, raw, parse(raw.decode()), declared)
     (folder / "seal.json").write_text(elsewhere.to_text())
     assert found(folder, Policy.of([KEY.verifier])) == [("seal.json", "seal")]
     with Ledger.open("memory:", signer=KEY, origin=ORIGIN) as log:
-        log.append("note", sealed.DossierSeal.of(raw, parse(raw.decode())).to_dict())
+        log.append("note", sealed.DossierSeal.of(raw, parse(raw.decode()), made.declared).to_dict())
         (folder / "seal.json").write_text(log.bundle(0).to_text())
     assert found(folder) == [("seal.json", "seal")]
     for rubbish in (b"", b"{}", b"\xff", b"[" * 100_000):
@@ -330,7 +338,7 @@ def test_a_name_does_not_read_as_a_finding(tmp_path):
 def body(**changes):
     scope = {"name": "triage", "version": "2.1.0"}
     good = {"rule": "dossier/1", "manifest": "sha256:" + "0" * 64, "as_of": TODAY,
-            "profile": "core", "system": scope}  # fmt: skip
+            "profile": "core", "system": scope, "declared": None}  # fmt: skip
     return {name: each for name, each in (good | changes).items() if each is not ...}
 
 

@@ -108,8 +108,8 @@ def test_nor_what_somebody_means_while_it_lasts(ledger, monkeypatch):
     monkeypatch.setattr(Oversight, "resume", meanwhile)
     result = halt_drill(ledger, scope=SCOPE, by="J. Doe")
     assert not result.passed
-    assert "the halt was not lifted by the drill" in result.drill.failures
-    assert Oversight(ledger).halted.by == "A. Person"
+    assert result.drill.failures == ("no work went on after the halt was lifted",)
+    assert [one.by for one in Oversight(ledger).in_force] == ["A. Person"]
     ledger.verify(replay=True)
 
 
@@ -337,6 +337,7 @@ def test_a_script_shows_the_ledgers_own_halt_and_says_so(place):
 
 
 def test_a_panels_own_experts_show_the_rest(place):
+    place.decide("before")
     for run in (halt_drill, override_drill):
         drill(place, run, workforce())
     found, lacks = of_drills(place)
@@ -356,6 +357,7 @@ def test_a_script_under_other_names_is_a_script(place):
 
 
 def test_a_drill_ages_from_its_end(place):
+    place.decide("before")
     sealed = drill(place, halt_drill, workforce()).receipt
     ended = sealed.payload["ended"]
     item = of_drills(place)[0]["art_14.par_4.e"]

@@ -1,6 +1,7 @@
 """The JSON Schemas as shipped, beside the models that they are written from."""
 
 import json
+from functools import cache
 from importlib import resources
 
 import pytest
@@ -13,10 +14,11 @@ from quorate.compliance.schemas import FIELD_SCHEMAS
 DATA = resources.files("quorate.compliance") / "data"
 
 
-@pytest.fixture(name="validator")
+@pytest.fixture(name="validator", scope="module")
 def _validator():
     jsonschema = pytest.importorskip("jsonschema", reason="jsonschema is not installed")
 
+    @cache
     def validator(name):
         schema = json.loads((DATA / name).read_text("utf-8"))
         jsonschema.Draft202012Validator.check_schema(schema)

@@ -102,7 +102,7 @@ def test_days_of_both_categories_are_told_where_none_is_declared():
     assert "no system declared" in render_terminal(evaluate({}, "core", TODAY))
 
 
-@pytest.mark.parametrize("width", [LEAST_WIDTH, 80, MOST_WIDTH, 500])
+@pytest.mark.parametrize("width", [LEAST_WIDTH, 500])
 @pytest.mark.parametrize("profile", ["core", "full", "experts"])
 def test_no_line_is_wider_than_asked(width, profile):
     text = render_terminal(reported(several_states()[0], profile), width=width)

@@ -21,6 +21,7 @@ DOSSIER = {
     "as_of": "2026-11-21",
     "profile": "core",
     "system": SYSTEM,
+    "declared": None,
 }
 
 
@@ -69,7 +70,7 @@ def test_a_confidence_is_of_both(ledger):
     assert sealed.payload["confidence"] == "99/100"
     body = {**sealed.payload, "confidence": "1/2"}
     ledger.append("measurement", body)
-    assert "confidence is 1/2, and that of the threshold in entry 0 is 99/100" in refused(ledger)
+    assert "confidence is 0.5, and that of the threshold in entry 0 is 0.99" in refused(ledger)
 
 
 def test_forms_round_trip(ledger):
@@ -77,9 +78,7 @@ def test_forms_round_trip(ledger):
     assert Threshold.from_dict(threshold.payload).to_dict() == threshold.payload
     made = record_measurement(ledger, threshold.seq, "0.96", samples=10, dataset=DATA)
     assert Measurement.from_dict(made.payload).to_dict() == made.payload
-    assert "recall at least 19/20, at confidence 99/100" in described(
-        "threshold", threshold.payload
-    )
+    assert "recall at least 0.95, at confidence 0.99" in described("threshold", threshold.payload)
 
 
 @pytest.mark.parametrize(
@@ -205,7 +204,7 @@ def test_each_can_be_explained(tmp_path, capsys):
         ledger.append("dossier", DOSSIER)
         told = {receipt.kind: receipt.seq for receipt in ledger}
     for kind, words in (
-        ("threshold", "J. Doe fixed for triage 2.1.0: recall at least 19/20"),
+        ("threshold", "J. Doe fixed for triage 2.1.0: recall at least 0.95"),
         ("measurement", "that does NOT keep the threshold of entry"),
         ("drill", "A drill of triage 2.1.0 by J. Doe (halt)"),
         ("evidence", "for triage 2.1.0: passed, by quorate.collect."),

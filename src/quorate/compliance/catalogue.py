@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cache
 from importlib import resources
@@ -115,6 +115,11 @@ class Catalogue(Mapping[str, Obligation]):
     articles: Mapping[str, str]
     conditions: Mapping[str, str]
     as_of: date | None = None
+    _newest: Mapping[str, Obligation] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Know each id, with the newest of its texts."""
+        object.__setattr__(self, "_newest", {each.id: each for each in self.obligations})
 
     def at(self, as_of: date | str) -> Catalogue:
         """Only what the law of that day knows.
@@ -133,23 +138,23 @@ class Catalogue(Mapping[str, Obligation]):
         Raises:
             UnknownObligation: there is none; the message says what may have been meant.
         """
-        found = [each for each in self.obligations if each.id == id_]
-        if not found:
+        found = self._newest.get(id_)
+        if found is None:
             when = "" if self.as_of is None else f" on {self.as_of.isoformat()}"
             raise UnknownObligation(id_, f"no obligation {id_!r}{when}{self._hint(id_)}")
-        return found[-1]
+        return found
 
     def __contains__(self, id_: object) -> bool:
         """Whether there is an obligation of that id."""
-        return any(each.id == id_ for each in self.obligations)
+        return isinstance(id_, str) and id_ in self._newest
 
     def __iter__(self) -> Iterator[str]:
         """Ids, in the order of the law."""
-        return iter(dict.fromkeys(each.id for each in self.obligations))
+        return iter(self._newest)
 
     def __len__(self) -> int:
         """How many ids there are."""
-        return len({each.id for each in self.obligations})
+        return len(self._newest)
 
     def _hint(self, id_: object) -> str:
         if self.as_of is not None and isinstance(id_, str):

@@ -5,7 +5,8 @@ of the kind ``threshold`` fixes one, and an entry of the kind ``measurement`` na
 number and hash: what has a hash stood in the log before. Bodies::
 
     {"rule": "threshold/1", "metric": "recall", "comparison": "at_least", "value": "19/20",
-     "confidence": "19/20", "scope": {"system": "triage", "version": "2.1.0"}, "by": "risk team"}
+     "confidence": "19/20", "scope": {"system": "triage", "version": "2.1.0"}, "by": "risk team",
+     "accuracy": true}
 
     {"rule": "measurement/1", "metric": "recall", "value": "97/100", "confidence": "19/20",
      "samples": 4000, "dataset": "sha256:…", "threshold": {"seq": 7, "hash": "…"},
@@ -14,7 +15,8 @@ number and hash: what has a hash stood in the log before. Bodies::
 Numbers are exact, ``"p/q"`` in lowest terms. ``confidence`` stands where the threshold is to
 hold with that probability; the measured value is then the bound at that confidence, on the
 side that is worse, and a measurement at another confidence is refused. ``met`` follows from
-the rest, and is computed again by replay.
+the rest, and is computed again by replay. ``accuracy`` stands where a metric whose name is
+none of those known (:mod:`~quorate.compliance.metrics`) is declared as one of accuracy.
 """
 
 from __future__ import annotations
@@ -26,8 +28,12 @@ from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from typing import Any, Final
 
+from pydantic import ValidationError
+
 from quorate.arbitration.forms import members, shown, text
 from quorate.compliance.evidence import Scope
+from quorate.compliance.metrics import of_accuracy, plainly
+from quorate.compliance.wording import told
 from quorate.core import limits
 from quorate.core.errors import UsageError, UsageTypeError
 from quorate.core.exact import Number, as_text, exact, from_text
@@ -57,6 +63,7 @@ class Threshold:
         scope: the system and version it is for.
         by: who fixed it.
         confidence: with which it is to hold, above 0 and below 1; ``None`` for the plain value.
+        accuracy: whether the metric is declared as one of accuracy, whatever its name.
     """
 
     metric: str
@@ -65,14 +72,18 @@ class Threshold:
     scope: Scope
     by: str
     confidence: Fraction | None = None
+    accuracy: bool = False
 
     def __post_init__(self) -> None:
         """Check.
 
         Raises:
+            UsageTypeError: a value is of the wrong type.
             UsageError: a value cannot be used.
         """
         text(self.metric, "metric")
+        if not isinstance(self.accuracy, bool):
+            raise UsageTypeError(f"accuracy is {shown(self.accuracy)}; it is true or false")
         who(self.by)
         if self.comparison not in (AT_LEAST, AT_MOST):
             raise UsageError(
@@ -80,14 +91,19 @@ class Threshold:
             )
         _check_confidence(self.confidence)
 
+    @property
+    def of_accuracy(self) -> bool:
+        """Whether it counts for Article 15(1): it is declared so, or its metric is known."""
+        return self.accuracy or of_accuracy(self.metric)
+
     def met_by(self, value: Fraction) -> bool:
         """Whether a measured value keeps it, exactly; equal does."""
         return value >= self.value if self.comparison == AT_LEAST else value <= self.value
 
     def describe(self) -> str:
         """In words, such as ``recall at least 19/20``."""
-        at = "" if self.confidence is None else f", at confidence {as_text(self.confidence)}"
-        return f"{self.metric} {self.comparison.replace('_', ' ')} {as_text(self.value)}{at}"
+        at = "" if self.confidence is None else f", at confidence {plainly(self.confidence)}"
+        return f"{self.metric} {self.comparison.replace('_', ' ')} {plainly(self.value)}{at}"
 
     def to_dict(self) -> dict[str, Any]:
         """The body that is sealed."""
@@ -99,7 +115,8 @@ class Threshold:
             "scope": self.scope.model_dump(mode="json"),
             "by": self.by,
         }
-        return body | _confidence(self.confidence)
+        declared = {"accuracy": True} if self.accuracy else {}
+        return body | _confidence(self.confidence) | declared
 
     @classmethod
     def from_dict(cls, body: object) -> Threshold:
@@ -109,7 +126,9 @@ class Threshold:
             UsageError: another shape.
         """
         names = ("rule", "metric", "comparison", "value", "scope", "by")
-        form = members(body, "the threshold", names, ("confidence",))
+        form = members(body, "the threshold", names, ("confidence", "accuracy"))
+        if form.get("accuracy", True) is not True:
+            raise UsageError(f"accuracy is {shown(form['accuracy'])}; it is true, or not there")
         if form["rule"] != THRESHOLD_RULE:
             raise UsageError(f"rule is {shown(form['rule'])}; this version reads {THRESHOLD_RULE}")
         return cls(
@@ -119,6 +138,7 @@ class Threshold:
             read_scope(form["scope"]),
             who(form["by"]),
             _read_confidence(form),
+            "accuracy" in form,
         )
 
 
@@ -181,7 +201,7 @@ class Measurement:
                 )
         if self.met is not threshold.met_by(self.value):
             raise UsageError(
-                f"met is {self.met}, but {as_text(self.value)} against {threshold.describe()} "
+                f"met is {self.met}, but {plainly(self.value)} against {threshold.describe()} "
                 "gives the opposite"
             )
 
@@ -233,6 +253,7 @@ def commit_threshold(
     scope: Scope | Mapping[str, Any],
     by: str,
     confidence: Number | str | None = None,
+    accuracy: bool = False,
 ) -> Receipt:
     """Seal a threshold; do so before anything is measured.
 
@@ -241,21 +262,30 @@ def commit_threshold(
         metric: its name.
         comparison: ``"at_least"`` or ``"at_most"``.
         value: any exact number; a text such as ``"19/20"`` or ``"0.95"`` is read as it stands.
+            ``"at_least"`` takes one above 0, for nothing misses another.
         scope: ``{"system": name, "version": version}``.
         by: who fixes it.
         confidence: with which it is to hold, above 0 and below 1.
+        accuracy: that the metric is one of accuracy, though its name is none that is known.
 
     Raises:
         UsageError: an argument cannot be used.
         StoreError: it could not be written.
     """
+    least = _number(value, "value")
+    if comparison == AT_LEAST and least <= 0:
+        raise UsageError(
+            f"{metric} is to be at least {plainly(least)}, which whatever is counted is; "
+            "give more than 0, or another metric, of what is lost, with at most"
+        )
     threshold = Threshold(
         text(metric, "metric"),
         comparison,
-        _number(value, "value"),
+        least,
         read_scope(scope),
         by,
         None if confidence is None else _number(confidence, "confidence"),
+        accuracy,
     )
     return ledger.append(THRESHOLD, threshold.to_dict())
 
@@ -311,13 +341,14 @@ def described(kind: str, body: object) -> str:
     if kind == THRESHOLD:
         fixed = Threshold.from_dict(body)
         return (
-            f"{fixed.by} fixed for {fixed.scope.system} {fixed.scope.version}: {fixed.describe()}."
+            f"{fixed.by} fixed for {fixed.scope.system} {fixed.scope.version}: {fixed.describe()}"
+            f"{', declared as a metric of accuracy' if fixed.accuracy else ''}."
         )
     made = Measurement.from_dict(body)
     kept = "keeps" if made.met else "does NOT keep"
     return (
         f"{made.metric} of {made.scope.system} {made.scope.version} was measured as "
-        f"{as_text(made.value)} on {counted(made.samples, 'case')} of {made.dataset}; that {kept} "
+        f"{plainly(made.value)} on {counted(made.samples, 'case')} of {made.dataset}; that {kept} "
         f"the threshold of entry {made.threshold.seq}."
     )
 
@@ -331,7 +362,11 @@ def read_scope(value: object) -> Scope:
     if isinstance(value, Scope):
         return value
     form = members(value, "scope", ("system", "version"))
-    return Scope(system=text(form["system"], "system"), version=text(form["version"], "version"))
+    named = {name: text(form[name], name) for name in ("system", "version")}
+    try:
+        return Scope(**named)
+    except ValidationError as error:
+        raise UsageError(f"the scope names no system: {told(error)}") from error
 
 
 def _number(value: Number | str, name: str) -> Fraction:
@@ -363,4 +398,4 @@ def _read_confidence(form: Mapping[str, Any]) -> Fraction | None:
 def _told(value: object) -> str:
     if isinstance(value, Scope):
         return f"{value.system} {value.version}"
-    return as_text(value) if isinstance(value, Fraction) else shown(value)
+    return plainly(value) if isinstance(value, Fraction) else shown(value)

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from weakref import WeakKeyDictionary
 
 from quorate.arbitration.forms import members, shown
@@ -118,6 +118,20 @@ class Declaration:
         return f"{told}, with at most {counted(self.silence_seconds, 'second')} without an entry."
 
 
+class Late(NamedTuple):
+    """A declaration that reaches back.
+
+    Attributes:
+        seq: its entry.
+        declared: what it says; its record begins at ``declared.since``.
+        last: number of the last entry that was nobody's record until then.
+    """
+
+    seq: int
+    declared: Declaration
+    last: int
+
+
 class Declarations:
     """The declarations of one log, in its order, and whose record each entry is."""
 
@@ -128,6 +142,8 @@ class Declarations:
         self._runs: list[tuple[int, Scope]] = []
         # The entry at which the record before the last one was ended.
         self._floor = 0
+        self._times: dict[int, int] = {}
+        self._late: list[Late] = []
 
     @classmethod
     def of(cls, sealed: Iterable[tuple[int, Declaration]]) -> Declarations:
@@ -160,20 +176,22 @@ class Declarations:
                 f"{other.system} {other.version}; give {least} or more, or leave it out"
             )
 
-    def take(self, seq: int, declared: Declaration) -> None:
-        """Take in what entry ``seq`` declares.
+    def take(self, seq: int, declared: Declaration, time: int = 0) -> None:
+        """Take in what entry ``seq`` declares, sealed at ``time`` in microseconds since 1970.
 
         Raises:
             UsageError: as :meth:`check`; nothing was taken in.
         """
         self.check(seq, declared)
         self._floor = self._least(seq, declared.scope)
+        known = seq
         if self._runs and self._runs[-1][1] == declared.scope:
-            first = min(self._runs.pop()[0], declared.since)
-        else:
-            first = declared.since
-        self._runs.append((first, declared.scope))
+            known = self._runs.pop()[0]
+        if declared.since < known:
+            self._late.append(Late(seq, declared, known - 1))
+        self._runs.append((min(known, declared.since), declared.scope))
         self._sealed.append((seq, declared))
+        self._times[seq] = time
 
     def _least(self, seq: int, scope: Scope) -> int:
         """The first entry that a declaration of this system in entry ``seq`` may reach."""
@@ -181,9 +199,25 @@ class Declarations:
             return self._floor
         return seq
 
-    def last_of(self, scope: Scope) -> tuple[int, Declaration] | None:
-        """The entry that last declared exactly this system and version, and what it says."""
-        return next((one for one in reversed(self._sealed) if one[1].scope == scope), None)
+    def last_of(self, scope: Scope, until: int | None = None) -> tuple[int, Declaration] | None:
+        """The entry that last declared exactly this system and version, and what it says.
+
+        Args:
+            scope: of the system.
+            until: what was sealed later is left out, in microseconds since 1970.
+        """
+        return next(
+            (
+                one
+                for one in reversed(self._sealed)
+                if one[1].scope == scope and (until is None or self._times[one[0]] <= until)
+            ),
+            None,
+        )
+
+    def late(self, scope: Scope) -> tuple[Late, ...]:
+        """Declarations of a system that came after what they declare to be its record."""
+        return tuple(one for one in self._late if one.declared.scope == scope)
 
     def ranges(self, scope: Scope, size: int) -> tuple[range, ...]:
         """Numbers of the entries that are the record of a system, of a log of ``size``.
@@ -249,7 +283,8 @@ def declarations(ledger: Ledger) -> Declarations:
     found = Declarations()
     for receipt in ledger.follow(lambda entry: entry.kind == KIND).read():
         try:
-            found.take(receipt.seq, Declaration.from_dict(receipt.payload))
+            declared = Declaration.from_dict(receipt.payload)
+            found.take(receipt.seq, declared, receipt.entry.time)
         except UsageError as error:
             raise _unsound(error, receipt.seq) from error
     return found
@@ -264,6 +299,11 @@ def find_declaration(ledger: Ledger, scope: Scope | System) -> tuple[Receipt, De
     """
     found = declarations(ledger).last_of(scope_of(scope) if isinstance(scope, System) else scope)
     return None if found is None else (ledger.get(found[0]), found[1])
+
+
+def declared_in(context: ReplayContext) -> Declarations:
+    """What the declarations that the context has passed came to."""
+    return _DECLARED.setdefault(context, Declarations())
 
 
 def scope_of(system: System) -> Scope:
@@ -295,7 +335,8 @@ def replay(kind: str, body: Any, context: ReplayContext | None = None) -> None:
     try:
         declared = Declaration.from_dict(body if kind == KIND else None)
         if context is not None and context.whole:
-            _DECLARED.setdefault(context, Declarations()).take(context.seq, declared)
+            at = 0 if context.current is None else context.current.time
+            declared_in(context).take(context.seq, declared, at)
     except UsageError as error:
         raise _unsound(error) from error
 

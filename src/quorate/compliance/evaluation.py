@@ -23,6 +23,7 @@ from quorate.compliance.catalogue import (
     Obligation,
     load_catalogue,
 )
+from quorate.compliance.collected import is_shipped
 from quorate.compliance.crosschecks import COMPARED, Read, depends, disagreement
 from quorate.compliance.evidence import (
     Evidence,
@@ -110,7 +111,8 @@ def evaluate(
     asking = _Asking(catalogue, subject, day, given, seals, _compared(catalogue))
     checks = asked.at(catalogue)
     results = tuple(asking.check(check) for check in checks)
-    titles = {**catalogue.articles, **asked.groups}
+    # A profile names groups of its own, and no article of the law otherwise than the law does.
+    titles = {**asked.groups, **catalogue.articles}
     return ComplianceReport(
         catalogue_version=catalogue.version,
         law_text=LawText(
@@ -250,11 +252,16 @@ class _Asking:
     def judge(
         self, check: Check, obligations: Iterable[Obligation], items: Iterable[ItemResult]
     ) -> bool:
-        """Whether a person has to judge: a text that somebody wrote is in it."""
+        """Whether a person has to judge: what somebody wrote is in it, texts or numbers.
+
+        Of what shows it only that was written by nobody which a collector of ours found.
+        """
         if schemas.schema(check.schema).WRITTEN or any(not each.machine for each in obligations):
             return True
-        shown_ = (item.field for item in items if item.state == SHOWN)
-        others = (self.catalogue[name].schema for name in shown_ if name != check.field)
+        shown_ = [item for item in items if item.state == SHOWN]
+        if any(item.source is None or not is_shipped(item.source) for item in shown_):
+            return True
+        others = (self.catalogue[item.field].schema for item in shown_ if item.field != check.field)
         return any(schemas.schema(name).WRITTEN for name in others)
 
     def items(

@@ -9,7 +9,7 @@ with the items and those receipts::
       "system": {"name": "triage", "version": "2.1.0", "role": "provider",
                  "category": "annex_iii", "conditions": {"trains_models": false}},
       "items": [
-        {"field": "eventLogging", "status": "passed", "source": "quorate.collect",
+        {"field": "eventLogging", "status": "passed", "source": "platform team",
          "time": "2026-11-21T09:30:00Z", "expires": null,
          "scope": {"system": "triage", "version": "2.1.0"}, "digest": null,
          "data": {...}, "entries": [{"seq": 7, "hash": "…"}],
@@ -40,7 +40,7 @@ from pydantic import (
 from quorate.compliance import bounds
 from quorate.compliance.system import UNDECLARED, Name, System
 from quorate.compliance.times import Instant, microseconds
-from quorate.compliance.wording import says_something, shown, told
+from quorate.compliance.wording import says_something, shown, told, written
 from quorate.core import limits
 from quorate.core.canonical import CanonicalError, canonical, parse
 from quorate.core.errors import UsageError
@@ -58,9 +58,9 @@ UNVERIFIED: Final = "the ledger does not verify"
 VALID_ITEM: Final = (
     'a valid item is {"status": "passed" or "failed", "source": who established it, '
     '"time": "2026-11-21T09:30:00Z", "scope": {"system": name, "version": version}, '
-    '"data": {...}, "receipt": {"origin": log, "seq": 12, "hash": 64 hex digits}}'
+    '"data": {...}}'
 )
-"""What a message about something else ends with."""
+"""What a message about one item that is something else ends with."""
 
 _RESERVED: Final = frozenset({"format", "system", "receipts", "metadata"})
 
@@ -176,7 +176,7 @@ class Evidence(_Frozen):
             if name is not None:
                 members.setdefault("field", name)
         else:
-            raise UsageError(f"{shown(value)} is no evidence: {VALID_ITEM}")
+            raise UsageError(f"{written(value)} is no evidence: {VALID_ITEM}")
         try:
             item = Evidence.model_validate(members)
         except ValidationError as error:
@@ -197,7 +197,7 @@ class InvalidItem:
 
     Attributes:
         field: under which it stands.
-        reason: what is wrong, and what a valid item looks like.
+        reason: what is wrong.
     """
 
     field: str
@@ -276,7 +276,7 @@ class EvidenceSet:
         else:
             fields = members.get("metadata", members)
             if not isinstance(fields, Mapping):
-                raise UsageError(f"metadata is {shown(fields)}; it maps fields to evidence")
+                raise UsageError(f"metadata is {written(fields)}; it maps fields to evidence")
             found = _of_fields(fields)
         items, invalid = _sorted_out(found)
         return cls(system, items, receipts, invalid)
@@ -304,7 +304,7 @@ _Found = Iterator[tuple[str | None, Any]]
 
 def _of_format(members: Mapping[str, Any]) -> _Found:
     if members["format"] != FORMAT:
-        raise UsageError(f"format is {shown(members['format'])}; {FORMAT!r} is known")
+        raise UsageError(f"format is {written(members['format'])}; {FORMAT!r} is known")
     unknown = sorted(members.keys() - {"format", "system", "items", "receipts"})
     if unknown:
         raise UsageError(
@@ -312,7 +312,7 @@ def _of_format(members: Mapping[str, Any]) -> _Found:
         )
     items = members.get("items")
     if not isinstance(items, Sequence) or isinstance(items, str | bytes):
-        raise UsageError(f"items is {shown(items)}; it is a list of items")
+        raise UsageError(f"items is {written(items)}; it is a list of items")
     return _listed(items)
 
 
@@ -344,13 +344,18 @@ def _sorted_out(found: _Found) -> tuple[tuple[Evidence, ...], tuple[InvalidItem,
         except UsageError as error:
             own = value.get("field") if isinstance(value, Mapping) else None
             known = name if name is not None else own if isinstance(own, str) else f"#{number}"
-            invalid.append(InvalidItem(known, str(error)))
+            # Of many, each says what is wrong with it; what an item looks like is the same of all.
+            invalid.append(InvalidItem(known, _briefly(str(error))))
     return tuple(items), tuple(invalid)
+
+
+def _briefly(message: str) -> str:
+    return message.removesuffix(VALID_ITEM).rstrip(": .")
 
 
 def _receipts(given: Any) -> tuple[Receipt | str, ...]:
     if not isinstance(given, Sequence) or isinstance(given, str | bytes):
-        raise UsageError(f"receipts is {shown(given)}; it is a list of receipts")
+        raise UsageError(f"receipts is {written(given)}; it is a list of receipts")
     return tuple(read_receipt(each) for each in given)
 
 

@@ -29,7 +29,7 @@ from __future__ import annotations
 import hashlib
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -91,6 +91,9 @@ class Check:
         return WEIGHTS[self.severity]
 
 
+_MEMBERS: Final = tuple(each.name for each in fields(Check))
+
+
 @dataclass(frozen=True, slots=True)
 class Profile:
     """The checks that are asked for.
@@ -129,7 +132,10 @@ class Profile:
     @property
     def digest(self) -> str:
         """SHA-256 of all that the profile says, ``sha256:…``, whatever the form of its file."""
-        members = canonical(asdict(self) | {"groups": dict(self.groups)})
+        # Flat, and so without the deep copies of asdict.
+        checks = [{name: getattr(each, name) for name in _MEMBERS} for each in self.checks]
+        told = {each.name: getattr(self, each.name) for each in fields(self)}
+        members = canonical(told | {"checks": checks, "groups": dict(self.groups)})
         return f"sha256:{hashlib.sha256(members).hexdigest()}"
 
 

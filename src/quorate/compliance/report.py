@@ -173,8 +173,8 @@ class ComplianceReport(_Frozen):
         missing, stale, unsigned, invalid, failed, out_of_scope, not_applicable: ids of the
             checks in that state.
         to_judge: ids of checks whose content a person has to judge.
-        on_texts: those of them that are shown: by texts that people wrote, of which a machine
-            saw that they are there, in form and in time, and not what they say.
+        on_texts: those of them that are shown: by texts and numbers that people wrote, of which
+            a machine saw that they are there, in form and in time, and not whether they are so.
         undeclared: conditions that matter here and that nobody declared; they are taken to hold.
         unknown_fields: fields of evidence that nothing asks for, with what may have been meant.
         disclaimer: that this is no conformity assessment.
@@ -256,6 +256,10 @@ class ComplianceReport(_Frozen):
 
     def describe(self) -> str:
         """The report in one paragraph."""
+        return " ".join(self.sentences())
+
+    def sentences(self) -> tuple[str, ...]:
+        """What :meth:`describe` says, a sentence each."""
         applicable = [each for each in self.results if each.state != NOT_APPLICABLE]
         shown = sum(each.state == SHOWN for each in applicable)
         percent = "" if self.score_value is None else f" ({self.score_value:.0%} by weight)"
@@ -269,8 +273,8 @@ class ComplianceReport(_Frozen):
         ]
         if shown:
             words.append(
-                f"{len(self.on_texts)} of the {shown} shown rest on texts that people wrote, and "
-                "no machine judged what they say."
+                f"{len(self.on_texts)} of the {shown} shown rest on what people wrote, texts or "
+                "numbers, and no machine judged whether it is so."
             )
         open_ = (
             ("failed", self.failed),
@@ -290,7 +294,7 @@ class ComplianceReport(_Frozen):
         if self.undeclared:
             words.append(f"Not declared, so taken to hold: {_some(self.undeclared)}.")
         words += [f"Law: {self.law_text.title}.", self.disclaimer]
-        return printable(" ".join(words))
+        return tuple(map(printable, words))
 
 
 def quoted(name: str) -> str:

@@ -143,15 +143,18 @@ class Retention(Data):
         oldest, newest: moments of the oldest and the newest record kept.
         required_days: shortest time for which they are kept.
         deletions: that took place; an erasure ordered by law names the order.
+        checkpoint: what bears out how old they are, and on whose word.
     """
 
     NAME: ClassVar = "retention"
+    WRITTEN: ClassVar = True
 
     range: Range
     oldest: Instant
     newest: Instant
     required_days: Annotated[int, Field(ge=SIX_MONTHS_DAYS)]
     deletions: list[Deletion]
+    checkpoint: Text | None = None
 
     @model_validator(mode="after")
     def _kept(self) -> Self:

@@ -80,6 +80,7 @@ class TrialRun(Data):
     """Tests that were run, each within its thresholds; when they were fixed, where told."""
 
     NAME: ClassVar = "test-run"
+    WRITTEN: ClassVar = True
 
     tests: Annotated[list[Trial], Field(min_length=1)]
     tool: Text
@@ -141,6 +142,7 @@ class MetricSeries(Data):
     """Metrics over versions and time; where the instructions declare them, under which names."""
 
     NAME: ClassVar = "metric-series"
+    WRITTEN: ClassVar = True
 
     series: Annotated[list[Series], Field(min_length=1)]
     declared: dict[Id, Number] = Field(default_factory=dict)

@@ -73,8 +73,8 @@ class Data(Part):
     Attributes:
         NAME: of the schema.
         DIGEST: whether the item has to name the digest of a document.
-        WRITTEN: whether it rests on texts that people wrote: a machine checks that they are
-            there, in form and in time, and a person has to judge what they say.
+        WRITTEN: whether it rests on what people wrote, whoever collected it: a machine checks
+            that it is there, in form and in time, and a person has to judge whether it is so.
     """
 
     NAME: ClassVar[str]
@@ -196,13 +196,13 @@ def meets(value: float, threshold: float, direction: Direction) -> bool:
 
 
 def bounding(name: str, threshold: float, direction: Direction) -> None:
-    """Refuse a bound that nothing can miss: whatever is counted or a share is at least 0.
+    """Refuse a bound that nothing can miss: whatever is counted or a share is 0 or more.
 
     Raises:
         ValueError: naming the metric.
     """
-    if direction == "at_least" and _exact(threshold) == 0:
-        raise ValueError(f"{name} has to be at least 0, which whatever is counted is")
+    if direction == "at_least" and _exact(threshold) <= 0:
+        raise ValueError(f"{name} has to be at least {threshold}, which whatever is counted is")
 
 
 def _exact(value: float) -> Fraction:

@@ -123,7 +123,7 @@ def misfit(
     try:
         read = kind.model_validate(dict(data))
     except ValidationError as error:
-        return None, f"its data are no {kind.NAME}: {told(error)}"
+        return None, f"its data do not fit the schema {kind.NAME}: {told(error)}"
     lacking = unmet(read.model_dump(mode="json"), needs)
     if lacking:
         return read, f"its data lack {', '.join(lacking)}"

@@ -13,10 +13,11 @@ from weakref import WeakKeyDictionary
 
 from pydantic import ValidationError
 
+from quorate.compliance.collected import check_collected
 from quorate.compliance.committing import MEASUREMENT, THRESHOLD, Measurement, Threshold
 from quorate.compliance.drill_record import KIND as DRILL
 from quorate.compliance.drill_record import VERDICTS, Drill, HaltEntries, check_silence
-from quorate.compliance.evidence import COLLECTED, Evidence
+from quorate.compliance.evidence import COLLECTED, EntryRef, Evidence
 from quorate.compliance.evidence import KIND as EVIDENCE
 from quorate.compliance.wording import told
 from quorate.core.errors import UsageError, VerificationError
@@ -28,6 +29,8 @@ __all__ = ["COLLECTED", "replay"]
 
 # The thresholds of one log, for as long as its context is alive.
 _FIXED: Final[WeakKeyDictionary[ReplayContext, dict[int, Threshold]]] = WeakKeyDictionary()
+# The drills of one log, likewise.
+_DRILLS: Final[WeakKeyDictionary[ReplayContext, dict[int, Drill]]] = WeakKeyDictionary()
 # The entries that drills of one log named, and the drill of each, likewise.
 _DRILLED: Final[WeakKeyDictionary[ReplayContext, dict[int, int]]] = WeakKeyDictionary()
 
@@ -74,9 +77,16 @@ def _evidence(body: Any, context: ReplayContext | None) -> None:
         return
     if item.status == "passed" and not item.entries:
         raise UsageError(f"its source is {item.source}, which names the entries that it is from")
-    if context is not None:
-        for entry in item.entries:
-            named_entry(context, entry.seq, entry.hash)
+    if context is None:
+        return
+
+    def kind_of(entry: EntryRef) -> str:
+        return named_entry(context, entry.seq, entry.hash).kind
+
+    for entry in item.entries:
+        kind_of(entry)
+    drills = _DRILLS.get(context, {})
+    check_collected(item, kind_of, lambda entry: drills[entry.seq])
 
 
 def _threshold(body: Any, context: ReplayContext | None) -> None:
@@ -122,6 +132,7 @@ def _drill(body: Any, context: ReplayContext | None) -> None:
         drill.check_panel(one.seq, None if panel is None else panel.digest, roster)
     if context.current is not None:
         drill.check_sealed(context.current.time)
+    _DRILLS.setdefault(context, {})[context.seq] = drill
     named.update(dict.fromkeys((one.seq for one in drill.entries.all), context.seq))
     if isinstance(drill.entries, HaltEntries):
         resume = drill.entries.resume

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import json
 import unicodedata
 from collections.abc import Iterable
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from quorate.core.text import printable, shortened
+from quorate.core.text import counted, printable, shortened
 
 _MOST_SHOWN = 80
 _BLANK_LETTERS = frozenset("\u115f\u1160\u3164\uffa0")
@@ -29,6 +30,13 @@ def shown(value: object) -> str:
     """A foreign value, short and fit for a screen."""
     text = printable(shortened(repr(value)))
     return text if len(text) <= _MOST_SHOWN else text[: _MOST_SHOWN - 1] + "…"
+
+
+def written(value: object) -> str:
+    """A foreign value as :func:`shown`, the constants of JSON as they stand in the file."""
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
+    return shown(value)
 
 
 def folded(text: str) -> str:
@@ -75,11 +83,10 @@ def names_something(text: str) -> str:
 
 def told(error: ValidationError) -> str:
     """What a reader found wrong, each with its place; at most the first few."""
-    details = error.errors()
-    parts = [detail_words(detail) for detail in details[:_MOST_TOLD]]
-    if len(details) > _MOST_TOLD:
-        parts.append(f"and {len(details) - _MOST_TOLD} more")
-    return "; ".join(parts)
+    # A number that is none is refused as a whole one and again as another; told once.
+    parts = list(dict.fromkeys(map(detail_words, error.errors())))
+    more = [f"and {len(parts) - _MOST_TOLD} more"] if len(parts) > _MOST_TOLD else []
+    return "; ".join([*parts[:_MOST_TOLD], *more])
 
 
 def place(loc: Iterable[str | int]) -> str:
@@ -96,10 +103,15 @@ def detail_words(detail: ErrorDetails) -> str:
         return f"{where} is missing"
     if kind == "extra_forbidden":
         return f"{where} is unknown"
+    if kind in ("int_type", "float_type") and detail["loc"][-1:] in (("int",), ("float",)):
+        return f"{place(detail['loc'][:-1])} is {written(detail['input'])}; give a number"
+    if kind == "too_short":
+        least = counted(detail["ctx"]["min_length"], "member")
+        return f"{where or 'it'} is {written(detail['input'])}: it takes {least} or more"
     message = detail["msg"]
     if kind == "value_error":
         # In our own words already; an id may stand first.
         message = message.removeprefix("Value error, ")
         return f"{where}: {message}" if where else message
     message = message[:1].lower() + message[1:]
-    return f"{where or 'it'} is {shown(detail['input'])}: {message}"
+    return f"{where or 'it'} is {written(detail['input'])}: {message}"

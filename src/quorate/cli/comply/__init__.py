@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import typer
@@ -30,9 +31,15 @@ class _Late(TyperGroup):
         return super().resolve_command(ctx, args)
 
     def _fill(self) -> None:
-        from quorate.cli.comply import commands
+        self.commands.update(_commands())
 
-        self.commands.update(getattr(get_command(commands.app), "commands", {}))
+
+@cache
+def _commands() -> dict[str, Any]:
+    """The commands, put together once: reading the options of all of them takes its time."""
+    from quorate.cli.comply import commands
+
+    return dict(getattr(get_command(commands.app), "commands", {}))
 
 
 app = typer.Typer(cls=_Late, help=_HELP, no_args_is_help=True)

@@ -60,3 +60,5 @@ def declare(
     say(f"sealed in entry {sealed.seq}, {sealed.timestamp}")
     if since is None:
         say("  its record begins there; --since SEQ reaches back, over what is nobody else's")
+    elif since < sealed.seq:
+        say("  what was recorded before it is told in every report as declared afterwards")

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
+    from quorate.cli.comply.gathering import Gathered
     from quorate.compliance import Evidence, EvidenceSet
     from quorate.ledger import Bundle, Ledger, Receipt
 
@@ -78,7 +79,7 @@ def dossier(
     whole is sealed. A ledger that does not verify makes no dossier.
     """
     from quorate.cli.comply.declared import read_system
-    from quorate.cli.comply.gathering import gather
+    from quorate.cli.comply.gathering import covered, gather
     from quorate.compliance import evaluate
     from quorate.compliance.dossier import write_dossier
     from quorate.compliance.dossier.writing import free_folder
@@ -129,22 +130,11 @@ def dossier(
                 profile=profile,
                 documents=document or (),
                 ledger=whole,
+                coverage=found.coverage if bundles else None,
             )
-    for each in found.notices:
-        note(printable(each))
-    if left_out:
-        number = counted(left_out, "item")
-        note(f"{number} collected now and not sealed, so not in it; add --seal")
     failed = [item.field for item in given.items if _unsealed(item)]
-    if failed:
-        note(f"failed now and not sealed, yet in it: {printable(', '.join(failed))}; add --seal")
-    if found.declared is None:
-        note("no entry declares the system, so anybody can have it asked for less; declare it")
-    if whole is None:
-        note(
-            "nothing seals the whole: without the ledger's key, whoever has the folder could "
-            "leave evidence out of it; write it with --signer, or from the panel file"
-        )
+    for each in _remarks(found, left_out, failed, sealed=whole is not None):
+        note(printable(each))
     if as_json:
         print_json({
             "folder": str(output),
@@ -155,10 +145,12 @@ def dossier(
             "declared": None if found.declared is None else found.declared.seq,
             "sealed": whole is not None,
             "notices": list(found.notices),
+            **covered(found.coverage),
             "report": made.to_dict(),
         })  # fmt: skip
         return
-    say(made.describe())
+    for sentence in made.sentences():
+        say(sentence)
     say(
         f"wrote {output}: {counted(len(given.items), 'item')} of evidence, "
         f"{counted(len(bundles), 'bundle')}{', sealed as a whole' if whole is not None else ''}"
@@ -183,6 +175,7 @@ def verify(
     --strict 3 if it does and nothing seals the whole, so that evidence may have been left out.
     """
     from quorate.compliance.dossier import verify_dossier
+    from quorate.compliance.sealing import unbound
 
     trust = trusted(key, policy)
     with progress("verifying the dossier") as shown:
@@ -192,10 +185,31 @@ def verify(
         print_json(found.to_dict())
     else:
         say(found.describe())
+    if (told := unbound(trust)) is not None:
+        note(told)
     if not found.verified:
         raise typer.Exit(UNVERIFIED)
     if strict and found.sealed is None:
         raise typer.Exit(REFUSED)
+
+
+def _remarks(found: Gathered, left_out: int, failed: list[str], *, sealed: bool) -> Iterator[str]:
+    """What a careful reader of a dossier should know."""
+    yield from found.notices
+    if found.coverage is not None and not found.coverage.complete:
+        yield found.coverage.describe()
+    if left_out:
+        number = counted(left_out, "item")
+        yield f"{number} collected now and not sealed, so not in it; add --seal"
+    if failed:
+        yield f"failed now and not sealed, yet in it: {', '.join(failed)}; add --seal"
+    if found.declared is None:
+        yield "no entry declares the system, so anybody can have it asked for less; declare it"
+    if not sealed:
+        yield (
+            "nothing seals the whole: without the ledger's key, whoever has the folder could "
+            "leave evidence out of it; write it with --signer, or from the panel file"
+        )
 
 
 def _opened(

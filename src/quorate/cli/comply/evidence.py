@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Iterable
 from dataclasses import replace
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from quorate.cli.comply import saving
 from quorate.cli.comply.options import (
     SYSTEM,
     UNVERIFIED,
@@ -26,14 +26,15 @@ from quorate.cli.comply.options import (
     opened,
     trust_of,
 )
-from quorate.cli.shown import AsJson, note, print_json, say, write_new
+from quorate.cli.comply.saving import Force, refuse_there
+from quorate.cli.shown import AsJson, note, print_json, say
 from quorate.cli.where import Keys, PolicyFile
-from quorate.core.errors import OperationalError, UsageError
+from quorate.core.errors import UsageError
 from quorate.core.text import counted, printable
 
 if TYPE_CHECKING:
     from quorate.compliance import Evidence, EvidenceSet, Profile
-    from quorate.compliance.collect import Survey
+    from quorate.compliance.coverage import Coverage
     from quorate.ledger import Ledger
 
 Out = Annotated[
@@ -53,6 +54,7 @@ def collect(
     seal: Seal = False,
     signer: Signer = None,
     output: Out = None,
+    force: Force = False,
     as_json: AsJson = False,
 ) -> None:
     """Verify a ledger and collect what it shows, with the entries that each item was made from.
@@ -60,13 +62,14 @@ def collect(
     Exits 4 if the ledger does not verify: every item then says that it failed, and why.
     """
     from quorate.cli.comply.declared import read_system
-    from quorate.cli.comply.gathering import standing_for, surveyed, unsealed
+    from quorate.cli.comply.gathering import covered, standing_for, surveyed, unsealed
     from quorate.cli.comply.standing import sealed_before
     from quorate.compliance import EvidenceSet
     from quorate.compliance.collect import seal_evidence
+    from quorate.compliance.coverage import Coverage
 
     trust, declared, pinned = trust_of(key, policy), read_system(system), note_of(checkpoint)
-    refuse_there(output)
+    refuse_there(output, saving.EVIDENCE, force=force)
     with opened(target, signer, writing=seal) as log:
         found = surveyed(log, policy=trust, system=declared, silence=silence, checkpoint=pinned)
         items = list(found.items)
@@ -79,19 +82,16 @@ def collect(
                 new = []
             items = standing_for(items, new, before)
         made = _with_receipts(EvidenceSet(declared, tuple(items)), log)
+        known = None if found.broken is not None else Coverage(
+            log.origin, found.size, found.pinned, found.lacking
+        )  # fmt: skip
     if output is not None:
-        write_new(output, text_of(made))
+        saving.save(output, text_of(made), saving.EVIDENCE, force=force)
     if as_json:
-        lacking = [
-            {"collector": each.collector, "fields": list(each.fields), "reason": each.reason}
-            for each in found.lacking
-        ]
-        print_json({"evidence": made.to_dict(), "broken": found.broken, "lacking": lacking})
+        print_json({"evidence": made.to_dict(), "broken": found.broken, **covered(known)})
     else:
         _say_items(items)
-        if found.lacking:
-            say("not shown yet:")
-        say_lacking(found)
+        _say_covered(known)
         if found.broken is not None:
             note(found.broken)
         elif lacking_seal := [item for item in items if item.receipt is None]:
@@ -117,6 +117,7 @@ def seal(
     profile: ProfileName = "core",
     signer: Signer = None,
     output: Out = None,
+    force: Force = False,
     as_json: AsJson = False,
 ) -> None:
     """Seal evidence in a ledger, all of it or none, and write it again with its receipts.
@@ -130,7 +131,9 @@ def seal(
     from quorate.compliance.collect import seal_evidence
 
     output = evidence.with_name(f"{evidence.stem}.sealed.json") if output is None else output
-    refuse_there(output)
+    if output.absolute() == evidence.absolute():
+        raise UsageError(f"{output} is the evidence itself; name another file with --output")
+    refuse_there(output, saving.EVIDENCE, force=force)
     asked, given = load_profile(profile), EvidenceSet.read(evidence)
     given = _filled_in(replace(given, system=system_of(given, system, SYSTEM)), asked)
     new = [item for item in given.items if item.receipt is None]
@@ -144,7 +147,7 @@ def seal(
         items = tuple(next(sealed) if item.receipt is None else item for item in given.items)
         made = _with_receipts(replace(given, items=items), log)
         origin = log.origin
-    write_new(output, text_of(made))
+    saving.save(output, text_of(made), saving.EVIDENCE, force=force)
     if as_json:
         told = [
             {"field": item.field, "seq": item.receipt.seq, "hash": item.receipt.hash}
@@ -158,30 +161,9 @@ def seal(
     say(f"saved {output}")
 
 
-def say_lacking(found: Survey) -> None:
-    """Say what a survey could not show, each reason once."""
-    reasons: dict[str, list[str]] = {}
-    for lack in found.lacking:
-        reasons.setdefault(lack.reason, []).extend(lack.fields)
-    for reason, fields in reasons.items():
-        say(printable(f"  {', '.join(fields)}: {reason}"))
-
-
 def text_of(made: EvidenceSet) -> str:
     """A set of evidence as a file's text."""
     return json.dumps(made.to_dict(), ensure_ascii=False, indent=1) + "\n"
-
-
-def refuse_there(path: Path | None) -> None:
-    """Refuse a file that is there or cannot be written, before the work rather than after it."""
-    if path is None:
-        return
-    if path.exists() or path.is_symlink():
-        raise UsageError(f"{path} is there already; name another file, nothing is replaced")
-    if not path.absolute().parent.is_dir():
-        raise OperationalError(f"{path} cannot be written: there is no folder {path.parent}")
-    if not os.access(path.absolute().parent, os.W_OK | os.X_OK):
-        raise OperationalError(f"{path} cannot be written: the folder {path.parent} is closed")
 
 
 def _with_receipts(made: EvidenceSet, log: Ledger) -> EvidenceSet:
@@ -206,7 +188,7 @@ def _filled_in(given: EvidenceSet, profile: Profile) -> EvidenceSet:
     wrong = [(each.field, each.reason) for each in given.invalid if UNFILLED not in each.reason]
     wrong += _objections(given, profile)
     if wrong:
-        told = "\n".join(printable(f"{field}: {reason}") for field, reason in wrong)
+        told = "\n".join(printable(f"  {field}: {reason}") for field, reason in wrong)
         raise UsageError(
             f"{counted(len(wrong), 'item')} cannot be sealed; nothing was:\n{told}\n"
             "what an item looks like: quorate comply catalogue FIELD"
@@ -229,6 +211,20 @@ def _objections(given: EvidenceSet, profile: Profile) -> Iterable[tuple[str, str
             why = objection(item, system=given.system, now=now, profile=profile)
             if why is not None:
                 yield item.field, why
+
+
+def _say_covered(known: Coverage | None) -> None:
+    """Say how much of the ledger that rests on, and what it does not show."""
+    from quorate.compliance.coverage import HEADING
+
+    if known is None:
+        return
+    say(printable(known.describe()))
+    gaps = known.gaps()
+    if gaps:
+        say(f"{HEADING}:")
+    for name, why in gaps:
+        say(printable(f"  {name}: {why}"))
 
 
 def _say_items(items: list[Evidence]) -> None:

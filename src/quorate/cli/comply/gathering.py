@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from quorate.cli.comply.options import today
 from quorate.cli.comply.standing import Standing, sealed_before
 from quorate.cli.shown import progress
 from quorate.compliance import Evidence, EvidenceSet, System
 from quorate.compliance.collect import Survey, seal_evidence, survey
+from quorate.compliance.coverage import Coverage
 from quorate.compliance.declaring import Declaration
 from quorate.compliance.evidence import KIND, UNVERIFIED
+from quorate.compliance.sealing import unbound
 from quorate.compliance.times import end_of, microseconds
 from quorate.core.canonical import canonical
 from quorate.core.errors import UsageError, VerificationError
@@ -31,6 +33,7 @@ class Gathered:
     Attributes:
         evidence: all of it.
         survey: what the ledger shows now; ``None`` where the day asked for is past.
+        coverage: what is known of the ledger; ``None`` where it does not verify.
         broken: why the ledger does not verify; ``None`` where it does.
         declared: the entry that declares the system; ``None`` where none does.
         sealed: how many items of the survey were sealed just now.
@@ -40,6 +43,7 @@ class Gathered:
 
     evidence: EvidenceSet
     survey: Survey | None
+    coverage: Coverage | None
     broken: str | None
     declared: Receipt | None
     sealed: int
@@ -63,25 +67,36 @@ def gather(
     What was sealed before counts by field and source, as :func:`sealed_before` says. What the
     ledger shows now stands beside it, and counts once it is sealed.
     """
-    found: Survey | None = None
-    items: list[Evidence] = []
     notices: list[str] = []
-    sealed, until = 0, None
+    sealed: int = 0
+    until: int | None = None
     if seal and day != today():
         raise UsageError(
             "--seal is for today: what is sealed now was not sealed on an earlier day, and will "
             "have aged on a later one"
         )
     before = Standing()
-    if day < today():
-        notices.append("The day is past: what was sealed by then counts, and nothing is collected.")
-        until = end_of(day)
-        broken = _broken(ledger, policy, checkpoint)
-    else:
-        found = surveyed(
-            ledger, policy=policy, system=system, silence=silence, checkpoint=checkpoint
+    past = day < today()
+    if past:
+        notices.append(
+            "The day is past: what was sealed by then counts. Nothing is collected but what had "
+            "failed by then."
         )
-        broken, items = found.broken, list(found.items)
+        until = end_of(day)
+    found = surveyed(
+        ledger,
+        policy=policy,
+        system=system,
+        silence=silence,
+        checkpoint=checkpoint,
+        until=until,
+    )
+    broken = found.broken
+    items = [item for item in found.items if item.status == "failed" or not past]
+    if past and broken is not None:
+        # What was tampered with is found today, and was not found on that day.
+        items = []
+    known = Coverage(ledger.origin, found.size, found.pinned, found.lacking)
     try:
         if broken is None:
             before = sealed_before(ledger, system, until=until, survey=found)
@@ -98,13 +113,23 @@ def gather(
     notices += before.notices
     notices += _otherwise(system, before.declared)
     brought = EvidenceSet() if file is None else EvidenceSet.read(file)
+    notices += _of_other_logs(brought, ledger.origin, policy)
     evidence = EvidenceSet(
         system,
         (*before.items, *items, *brought.items),
         (*before.receipts, *brought.receipts),
         brought.invalid,
     )
-    return Gathered(evidence, found, broken, before.declared, sealed, len(items), tuple(notices))
+    return Gathered(
+        evidence,
+        None if past else found,
+        known if broken is None else None,
+        broken,
+        before.declared,
+        sealed,
+        len(items),
+        tuple(notices),
+    )
 
 
 def unsealed(items: Iterable[Evidence], before: Standing, until: int) -> list[Evidence]:
@@ -158,18 +183,45 @@ def surveyed(
     system: System,
     silence: float | None = None,
     checkpoint: str | None = None,
+    until: int | None = None,
 ) -> Survey:
-    """Verify the ledger and ask the collectors, with progress."""
-    with progress("verifying") as shown:
+    """Verify the ledger and ask the collectors, with progress.
+
+    Args:
+        ledger: open.
+        policy: whom to trust.
+        system: that evidence is collected for.
+        silence: the caller's own bound on silence, in seconds.
+        checkpoint: a signed note that was kept elsewhere.
+        until: the end of a past day, in microseconds since 1970; ``None`` for now.
+    """
+    with progress("verifying and reading") as shown:
         return survey(
             ledger,
             policy=policy,
             system=system,
-            now=datetime.now(UTC),
+            now=datetime.now(UTC) if until is None else _moment(until),
+            past=until is not None,
             silence_seconds=silence,
             checkpoint=checkpoint,
             progress=shown,
         )
+
+
+def covered(coverage: Coverage | None) -> dict[str, Any]:
+    """What is known of the ledger, as JSON."""
+    return {
+        "tail": None if coverage is None else coverage.tail(),
+        "lacking": [] if coverage is None else [each.to_dict() for each in coverage.lacking],
+    }
+
+
+def _of_other_logs(brought: EvidenceSet, origin: str, policy: Policy) -> Iterator[str]:
+    """Say where a policy lets in what was sealed in another log."""
+    others = (each for each in brought.receipts if not isinstance(each, str))
+    why = unbound(policy)
+    if why is not None and any(each.origin != origin for each in others):
+        yield f"Evidence sealed in another log than {origin} is brought, and {why}."
 
 
 def _otherwise(system: System, declared: Receipt | None) -> Iterator[str]:
@@ -189,11 +241,6 @@ def _otherwise(system: System, declared: Receipt | None) -> Iterator[str]:
         )
 
 
-def _broken(ledger: Ledger, policy: Policy, checkpoint: str | None) -> str | None:
-    """Why the ledger does not verify, as a survey says it."""
-    try:
-        with progress("verifying") as shown:
-            ledger.verify(checkpoint, replay=True, policy=policy, progress=shown)
-    except VerificationError as error:
-        return f"{UNVERIFIED}: {error}"
-    return None
+def _moment(microseconds_: int) -> datetime:
+    """A moment in microseconds since 1970, exactly."""
+    return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=microseconds_)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from quorate.cli.comply.evidence import refuse_there, say_lacking
+from quorate.cli.comply import saving
 from quorate.cli.comply.options import (
     REFUSED,
     SYSTEM,
@@ -32,7 +32,8 @@ from quorate.cli.comply.options import (
     opened,
     trust_of,
 )
-from quorate.cli.shown import AsJson, note, print_json, put, say, write_new
+from quorate.cli.comply.saving import Force, refuse_there
+from quorate.cli.shown import AsJson, note, print_json, put, say
 from quorate.cli.where import Keys, PolicyFile
 from quorate.core.errors import UsageError
 from quorate.core.text import counted
@@ -40,8 +41,12 @@ from quorate.core.text import counted
 if TYPE_CHECKING:
     from quorate.cli.comply.gathering import Gathered
     from quorate.compliance import ComplianceReport
+    from quorate.compliance.coverage import Coverage
 
 _DEFAULT_WIDTH = 80
+_NO_POLICY = (
+    "no policy was named, so nothing counts as sealed: name the keys with --policy or --key"
+)
 
 
 def report(
@@ -59,6 +64,7 @@ def report(
     signer: Signer = None,
     html: Html = None,
     markdown: Markdown = None,
+    force: Force = False,
     strict: Strict = False,
     as_json: AsJson = False,
 ) -> None:
@@ -74,7 +80,7 @@ def report(
 
     trust, day, declared = trust_of(key, policy), day_of(as_of), read_system(system)
     asked, pinned = load_profile(profile), note_of(checkpoint)
-    _refuse_early(html, markdown)
+    _refuse_early(html, markdown, force=force)
     with opened(target, signer, writing=seal) as log:
         found = gather(
             log,
@@ -88,11 +94,11 @@ def report(
         )
         made = evaluated(found.evidence, asked, day, system=declared, policy=trust)
         origin = log.origin
-    _save(made, html, markdown, found.notices)
+    _save(made, html, markdown, force=force, notices=found.notices, coverage=found.coverage)
     if as_json:
         print_json({"report": made.to_dict(), "ledger": origin, **_gathered(found)})
     else:
-        _show(made, found.notices)
+        _show(made, found.notices, found.coverage)
         _say_gathered(found)
         _say_saved(html, markdown)
     _end(made, strict=strict, broken=found.broken)
@@ -116,6 +122,7 @@ def evaluate(
     as_of: AsOf = None,
     html: Html = None,
     markdown: Markdown = None,
+    force: Force = False,
     strict: Strict = False,
     as_json: AsJson = False,
 ) -> None:
@@ -127,16 +134,16 @@ def evaluate(
     from quorate.cli.where import trusted
     from quorate.compliance import EvidenceSet
     from quorate.compliance import evaluate as evaluated
+    from quorate.compliance.sealing import unbound
 
     trust, day = trusted(key, policy), day_of(as_of)
-    _refuse_early(html, markdown)
+    _refuse_early(html, markdown, force=force)
     given = EvidenceSet.read(evidence)
     declared = system_of(given, system, SYSTEM)
     made = evaluated(given, profile, day, system=declared, policy=trust)
-    notices = () if trust is not None else (
-        "No policy was named, so nothing counts as sealed: name the keys with --policy or --key.",
-    )  # fmt: skip
-    _save(made, html, markdown, notices)
+    told = _NO_POLICY if trust is None else unbound(trust)
+    notices = () if told is None else (f"{told[:1].upper()}{told[1:]}.",)
+    _save(made, html, markdown, force=force, notices=notices)
     if as_json:
         print_json({"report": made.to_dict()})
     else:
@@ -145,7 +152,9 @@ def evaluate(
     _end(made, strict=strict)
 
 
-def _show(made: ComplianceReport, notices: tuple[str, ...]) -> None:
+def _show(
+    made: ComplianceReport, notices: tuple[str, ...], coverage: Coverage | None = None
+) -> None:
     from quorate.compliance.rendering.terminal import LEAST_WIDTH, render_terminal
 
     terminal = sys.stdout.isatty()
@@ -154,12 +163,19 @@ def _show(made: ComplianceReport, notices: tuple[str, ...]) -> None:
     plain = (sys.stdout.encoding or "").lower() not in {"utf-8", "utf8"}
     put(
         render_terminal(
-            made, width=max(LEAST_WIDTH, columns), colour=colour, plain=plain, notices=notices
+            made,
+            width=max(LEAST_WIDTH, columns),
+            colour=colour,
+            plain=plain,
+            notices=notices,
+            coverage=coverage,
         )
     )
 
 
 def _gathered(found: Gathered) -> dict[str, Any]:
+    from quorate.cli.comply.gathering import covered
+
     survey = found.survey
     return {
         "broken": found.broken,
@@ -167,27 +183,13 @@ def _gathered(found: Gathered) -> dict[str, Any]:
         "collected": 0 if survey is None else len(survey.items),
         "sealed": found.sealed,
         "not_sealed": 0 if found.broken is not None else found.fresh,
-        "lacking": lacking_of(found),
+        **covered(found.coverage),
     }
-
-
-def lacking_of(found: Gathered) -> list[dict[str, Any]]:
-    """What the collectors could not show, as JSON."""
-    if found.survey is None:
-        return []
-    return [
-        {"collector": each.collector, "fields": list(each.fields), "reason": each.reason}
-        for each in found.survey.lacking
-    ]
 
 
 def _say_gathered(found: Gathered) -> None:
     if found.survey is None:
         return
-    if found.survey.lacking:
-        say("")
-        say("What the ledger does not show yet:")
-        say_lacking(found.survey)
     if found.sealed:
         say(f"sealed {counted(found.sealed, 'item')} of evidence in the ledger")
     elif found.fresh and found.broken is None:
@@ -197,12 +199,12 @@ def _say_gathered(found: Gathered) -> None:
         note("what was collected is sealed already, with the same content")
 
 
-def _refuse_early(html: Path | None, markdown: Path | None) -> None:
+def _refuse_early(html: Path | None, markdown: Path | None, *, force: bool) -> None:
     """Refuse what could not be saved, before anything is sealed."""
     from quorate.compliance.rendering.html import environment
 
-    refuse_there(html)
-    refuse_there(markdown)
+    refuse_there(html, saving.PAGE, force=force)
+    refuse_there(markdown, saving.MARKDOWN, force=force)
     if html is not None:
         environment()
         if markdown is not None and html.absolute() == markdown.absolute():
@@ -210,14 +212,22 @@ def _refuse_early(html: Path | None, markdown: Path | None) -> None:
 
 
 def _save(
-    made: ComplianceReport, html: Path | None, markdown: Path | None, notices: tuple[str, ...]
+    made: ComplianceReport,
+    html: Path | None,
+    markdown: Path | None,
+    *,
+    force: bool,
+    notices: tuple[str, ...],
+    coverage: Coverage | None = None,
 ) -> None:
     from quorate.compliance.rendering import render_html, render_markdown
 
     if html is not None:
-        write_new(html, render_html(made, notices=notices))
+        page = render_html(made, notices=notices, coverage=coverage)
+        saving.save(html, page, saving.PAGE, force=force)
     if markdown is not None:
-        write_new(markdown, render_markdown(made, notices=notices))
+        text = render_markdown(made, notices=notices, coverage=coverage)
+        saving.save(markdown, text, saving.MARKDOWN, force=force)
 
 
 def _say_saved(*paths: Path | None) -> None:

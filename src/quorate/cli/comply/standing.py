@@ -68,8 +68,9 @@ def sealed_before(
         ledger: verified. Every entry of it is read, so that none can hide.
         system: that it is on.
         until: what was sealed later is left out, in microseconds since 1970.
-        survey: what the ledger shows now; a failure that a collector sealed is retired only
-            if it now finds the same passed.
+        survey: what the ledger shows now, or showed by ``until``; a failure that a collector
+            sealed is retired only if it finds the same passed, and what it sealed as passed
+            does not stand where it can no longer show it.
 
     Raises:
         VerificationError: an entry is damaged.
@@ -95,12 +96,13 @@ def sealed_before(
         if item.scope.system == system.name or _alike(item, system):
             retired += _take(lines, (item, receipt), survey)
     kept, denied = _undenied(_current(lines.values(), system), survey)
+    kept, gone = _shown_still(kept, survey)
     last = Declarations.of(declared).last_of(scope_of(system))
     return Standing(
         tuple(item for item, _ in kept),
         tuple(receipt for _, receipt in kept),
         None if last is None else receipts[last[0]],
-        tuple(_notices(damaged, [*retired, *denied], kept, survey)),
+        tuple(_notices(damaged, [*retired, *denied, *gone])),
     )
 
 
@@ -195,22 +197,33 @@ def _undenied(kept: list[Sealed], survey: Survey | None) -> tuple[list[Sealed], 
     return left, denied
 
 
-def _notices(
-    damaged: list[str], told: list[str], kept: list[Sealed], survey: Survey | None
-) -> Iterable[str]:
+def _shown_still(kept: list[Sealed], survey: Survey | None) -> tuple[list[Sealed], list[str]]:
+    """Without what says that a collector passed which can no longer show it.
+
+    What the ledger showed once says nothing of today, where it shows it no more.
+    """
+    lacking = {
+        (name, f"{COLLECTED}{one.collector}"): one.reason
+        for one in (() if survey is None else survey.lacking)
+        if survey is not None and one.collector not in survey.untold
+        for name in one.fields
+    }
+    left: list[Sealed] = []
+    gone = []
+    for item, receipt in kept:
+        reason = lacking.get((item.field, item.source))
+        if reason is None or item.status == _FAILED:
+            left.append((item, receipt))
+        else:
+            gone.append(
+                f"the ledger does not show {item.field}, as entry {receipt.seq} says it did, so "
+                f"that entry is left out: {reason}"
+            )
+    return left, gone
+
+
+def _notices(damaged: list[str], told: list[str]) -> Iterable[str]:
     if damaged:
         yield f"{counted(len(damaged), 'sealed item')} of evidence cannot be read: {damaged[0]}"
     for each in told:
         yield f"{each[:1].upper()}{each[1:]}."
-    lacking = {
-        (name, f"{COLLECTED}{one.collector}"): one.reason
-        for one in (() if survey is None else survey.lacking)
-        for name in one.fields
-    }
-    for item, receipt in kept:
-        reason = lacking.get((item.field, item.source))
-        if reason is not None and item.status != _FAILED:
-            yield (
-                f"The ledger does not show {item.field} now, as entry {receipt.seq} says it did: "
-                f"{reason}."
-            )

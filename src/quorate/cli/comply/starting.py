@@ -10,11 +10,13 @@ import typer
 
 from quorate.cli.comply.options import ProfileName
 from quorate.cli.shown import AsJson, print_json, say, write_new
+from quorate.cli.where import PANEL
 from quorate.core.errors import OperationalError, UsageError
 from quorate.core.text import counted
 
 SYSTEM_FILE: Final = "system.toml"
 EVIDENCE_FILE: Final = "evidence.json"
+POLICY: Final = Path("policy.toml")
 
 _HEAD: Final = """\
 # The AI system that evidence speaks of. Evidence counts only if it names this system and
@@ -64,7 +66,7 @@ def init(
     conditions = load_catalogue().conditions
     lines = [f"# {each} = false    # {meaning}\n" for each, meaning in conditions.items()]
     head = _HEAD.format(name=_toml(name), version=_toml(version))
-    collected = {each for one in collectors() for each in one.fields}
+    collected = {each for one in collectors() if not one.helps for each in one.fields}
     checks = {each.field: each for each in load_profile(profile).checks}
     fields = [each for each in checks if each not in collected]
     items = {
@@ -79,11 +81,26 @@ def init(
         return
     say(f"wrote {paths[0]} and {paths[1]} ({counted(len(fields), 'item')} to fill in)")
     say("")
+    panel, policy = _near(folder, PANEL), _near(folder, POLICY)
+    # Where there is no panel file, nothing names the ledger, its key, or whom to trust.
+    ledger = "LEDGER --signer KEY" if panel is None else str(panel)
+    read = "LEDGER" if panel is None else str(panel)
+    trust = "--key ledger.pub" if policy is None else f"--policy {policy}"
+    steps = (
+        (f"declare {paths[0]} {ledger} --since 0 --by NAME", "and seal it"),
+        (f"report {read} --system {paths[0]} {trust}", "what the ledger shows, what is missing"),
+        (f"seal {paths[1]} {ledger} --system {paths[0]}", "once it is filled in"),
+    )
     say("next:")
     say(f"  edit {paths[0]}: role, category, conditions")
-    say(f"  quorate comply declare {paths[0]} quorate.toml --since 0 --by NAME    # and seal it")
-    say("  quorate comply report --policy policy.toml     # what the ledger shows, what is missing")
-    say(f"  quorate comply seal {paths[1]} quorate.toml    # once it is filled in")
+    width = max(len(step) for step, _ in steps)
+    for step, what in steps:
+        say(f"  quorate comply {step:{width}}  # {what}")
+
+
+def _near(folder: Path, name: Path) -> Path | None:
+    """A file in the folder or the current one; ``None`` where neither has it."""
+    return next((path for path in (folder / name, name) if path.is_file()), None)
 
 
 def _toml(text: str) -> str:

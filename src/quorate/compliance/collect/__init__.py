@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from quorate.compliance.collect.reading import Record
     from quorate.compliance.collect.registry import Collector, Found, Lack, collector, collectors
     from quorate.compliance.collect.sealing import seal_evidence
-    from quorate.compliance.collect.surveying import Lacking, Survey, collect, survey
+    from quorate.compliance.collect.surveying import Survey, collect, survey
+    from quorate.compliance.coverage import Lacking
 
 _HOMES = {
     "Collector": "registry",

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from quorate.arbitration.forms import as_number
 from quorate.compliance.collect.reading import Passed, Record
 from quorate.compliance.collect.registry import Found, Lack, collector
 from quorate.compliance.committing import AT_LEAST, Threshold
-from quorate.core.exact import as_text
+from quorate.compliance.metrics import RESILIENCE, plainly
 from quorate.core.text import counted
 from quorate.redteam.report import RedTeamReport
 from quorate.redteam.rules import NOT_PROBED, SUCCEEDED
-
-RESILIENCE: Final = "redteam.resilience"
-"""Metric of the threshold that runs of attacks are held to, sealed before them."""
 
 _Run = tuple[Passed, RedTeamReport]
 _Fixed = tuple[Passed, Threshold]
@@ -55,7 +52,7 @@ def _short(own: list[_Run], place: Passed, required: Threshold) -> Found | None:
         resilience = made.score.resilience
         if resilience is not None and not required.met_by(resilience):
             told = (
-                f"the run of entry {at.seq} came to a resilience of {as_text(resilience)}, and the "
+                f"the run of entry {at.seq} came to a resilience of {plainly(resilience)}, and the "
                 f"threshold of entry {place.seq} is {required.describe()}"
             )
             entries = sorted((place.reference, at.reference), key=lambda one: one.seq)

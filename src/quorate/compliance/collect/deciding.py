@@ -6,6 +6,7 @@ from typing import Any
 
 from quorate.compliance.collect.reading import Record
 from quorate.compliance.collect.registry import Found, Lack, collector
+from quorate.core.text import counted
 from quorate.hub.oversight.rules import Reference
 
 
@@ -19,7 +20,8 @@ def interpretable_decisions(record: Record) -> Found | Lack:
     """Support, dissent and reason of every verdict; each was computed again when verified."""
     verdicts = record.verdicts
     if not verdicts:
-        return Lack("no decision and no refusal was sealed in the period")
+        told = nobodys(record)
+        return Lack(f"no decision and no refusal was sealed in the period{told and f' ({told})'}")
     committed = sum(one.committed for one in verdicts)
     data: dict[str, Any] = {
         "range": record.range(),
@@ -38,6 +40,18 @@ def interpretable_decisions(record: Record) -> Found | Lack:
             told = f"entry {one.entry.seq} carries no {' and no '.join(one.lacks)}"
             return Found(data, _sorted({*entries, one.entry.reference}), failed=told)
     return Found(data, _sorted(entries), moment=last.time)
+
+
+def nobodys(record: Record) -> str:
+    """What is told of verdicts that nothing says are the system's; nothing without any."""
+    number = len(record.nobodys)
+    if not number:
+        return ""
+    return (
+        f"{counted(number, 'verdict')} {'names' if number == 1 else 'name'} neither a task nor a "
+        f"panel, the first in entry {record.nobodys[0]}, and {'is' if number == 1 else 'are'} not "
+        "counted as the system's"
+    )
 
 
 def _sorted(entries: set[Reference]) -> list[Reference]:

@@ -35,38 +35,43 @@ def gapless_logging(record: Record) -> Found | Lack:
     those of all.
     """
     bound = record.silence_seconds
-    if bound is None:
+    silences = list(record.silences())
+    broken = next((one for one in silences if one.too_long), None)
+    if bound is None and broken is None:
         return Lack(
             "nobody declared how long a silence is normal, so that none is too long; declare it: "
             "quorate comply declare system.toml LEDGER --silence SECONDS"
         )
-    silence, after = record.silence()
     last = _last_stretch(record)
     ends = (last[0].reference, last[-1].reference)
     entries = ends[:1] if ends[0] == ends[1] else ends
     data: dict[str, Any] = {
         "range": record.range(last),
         "entries": len(last),
-        "silence_seconds": silence,
-        "bound_seconds": bound,
+        "silence_seconds": max((one.seconds for one in silences), default=0.0),
+        # The loosest that held: each silence kept the one of its time.
+        "bound_seconds": max(
+            (one for one in (bound, *(each.bound for each in silences)) if one is not None),
+            default=None,
+        ),
         "from_start": last[0].seq == 0,
         "checkpoint": record.report.root if record.report.complete else None,
         "signatures": record.policy.signatures,
         "kinds": dict(Counter(one.kind for one in sorted(last, key=lambda one: one.kind))),
     }
-    if silence > bound and after is not None:
+    if broken is not None:
         told = (
-            f"nothing was recorded for {silence:g} seconds before entry {after.seq}, and "
-            f"{bound:g} are declared as normal"
+            f"nothing was recorded for {broken.seconds:g} seconds before entry "
+            f"{broken.after.seq}, longer than the {broken.bound:g} declared as normal"
         )
-        return Found(data, (*entries, after.reference), failed=told)
+        return Found(data, (*entries, broken.after.reference), failed=told)
     end = record.ranges[-1].stop
     newest = record.whole[end - 1]
     tail = (record.now - newest.time) / _SECOND
-    if end == record.report.size and tail > bound:
+    if end == len(record.whole) and bound is not None and tail > bound:
         told = (
-            f"nothing was recorded since entry {newest.seq}, {tail:g} seconds ago, and "
-            f"{bound:g} are declared as normal"
+            f"nothing was recorded since entry {newest.seq}, {tail:g} seconds ago, longer "
+            f"than the {bound:g} declared as normal"
         )
         return Found(data, entries, failed=told)
     return Found(data, entries)
@@ -124,7 +129,7 @@ def _events(record: Record, wanted: tuple[str, ...]) -> Found | Lack:
         covers[event] = there
     used = sorted({kind for there in covers.values() for kind in there})
     counts = {**dict.fromkeys(used, 0), **record.own_kinds}
-    newest = {one.kind: one for one in record.passed if one.seq not in record.scripted}
+    newest = {one.kind: one for one in record.passed if one.seq not in record.apart}
     if panels:
         newest.setdefault("panel", panels[-1])
     entries = {newest[kind].reference for kind in used} | set(record.ends)
@@ -143,11 +148,13 @@ def retention(record: Record) -> Found | Lack:
     """The record is whole from its first entry, and a note kept elsewhere bears out its age.
 
     The times of entries are by the operator's own clock: half a year of them is made in a
-    second. A checkpoint pins what was there when it was given away.
+    second. A checkpoint pins what was there when it was given away; when that was, only whoever
+    kept it can say, so that a person has to judge it.
     """
     first = record.whole[record.ranges[0].start]
     if record.passed[0] != first:
-        return Lack("the period does not begin with its first entry; leave the period out")
+        why = "the period does not begin with its first entry; leave the period out"
+        return Lack(why, untold=True)
     age = record.days_since(first.time)
     if age < SIX_MONTHS_DAYS:
         due = day_of(first.time + SIX_MONTHS_DAYS * DAY)
@@ -160,7 +167,8 @@ def retention(record: Record) -> Found | Lack:
         return Lack(
             f"that the oldest record is {counted(int(age), 'day')} old is told by the operator's "
             "own clock alone; give a checkpoint that was kept elsewhere for six months "
-            f"({SIX_MONTHS_DAYS} days): --checkpoint NOTE ('quorate ledger checkpoint' makes one)"
+            f"({SIX_MONTHS_DAYS} days): --checkpoint NOTE ('quorate ledger checkpoint' makes one)",
+            untold=True,
         )
     data = {
         "range": record.range(),
@@ -168,6 +176,11 @@ def retention(record: Record) -> Found | Lack:
         "newest": record.until,
         "required_days": SIX_MONTHS_DAYS,
         "deletions": [],
+        "checkpoint": (
+            f"pins the first {counted(proven, 'entry', 'entries')}, the last with the hash "
+            f"{record.whole[proven - 1].hash}; that it was kept elsewhere, and since when, is the "
+            "word of whoever gave it: ask them, the ledger cannot show it"
+        ),
     }
     pinned = record.whole[proven - 1].reference
     entries = {*record.ends, pinned}

@@ -11,25 +11,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import Any, Final
+from typing import Any
 from unicodedata import normalize
 
 from quorate.arbitration.forms import as_number
-from quorate.compliance.collect.attacks import RESILIENCE
 from quorate.compliance.collect.reading import Passed, Record
 from quorate.compliance.collect.registry import Found, Lack, collector
 from quorate.compliance.committing import AT_LEAST, Measurement, Threshold
+from quorate.compliance.metrics import BY_HAND, LEDGER_ACCURACY, plainly
 from quorate.core.exact import as_text
 from quorate.core.text import counted
 from quorate.hub.oversight.rules import Reference
 from quorate.ledger.receipts import timestamp
-
-ACCURACY: Final = "ledger.accuracy"
-"""Metric of a threshold that the record itself is held to: the share of the answers committed,
-of those whose right answer is known, that are right."""
-
-_OTHERWISE: Final = frozenset({ACCURACY, RESILIENCE})
-"""Metrics of thresholds that nobody measures by hand."""
 
 _Fixed = tuple[Passed, Threshold]
 _Row = tuple[Passed, Measurement, Passed, Threshold]
@@ -45,7 +38,7 @@ def thresholds_before_results(record: Record) -> Found | Lack:
             "seal thresholds with 'quorate comply threshold', and results after them with "
             "'quorate comply measure'"
         )
-    judged = _judged(record, rows)
+    judged = _judged(record, rows, list(_of(record)))
     if judged is not None:
         return judged
     data = {"tool": "quorate", "tests": [_trial(*row) for row in rows]}
@@ -55,8 +48,9 @@ def thresholds_before_results(record: Record) -> Found | Lack:
 @collector("art_15.par_1", title="Accuracy over the life of the system, against its thresholds")
 def accuracy_series(record: Record) -> Found | Lack:
     """What was measured, and what the record itself shows where outcomes are known."""
-    rows = list(_rows(record))
-    judged = _judged(record, rows)
+    measured = list(_rows(record))
+    rows = [row for row in measured if row[3].of_accuracy]
+    judged = _judged(record, rows, [one for one in _of(record) if one[1].of_accuracy])
     if judged is not None:
         return judged
     series: dict[tuple[int, str], dict[str, Any]] = {}
@@ -64,26 +58,31 @@ def accuracy_series(record: Record) -> Found | Lack:
         one = series.setdefault((fixed_at.seq, made.metric), _series(fixed))
         one["points"].append(_point(record, at.time, made.value, made.samples))
     entries, moments = list(_entries(rows)), [_moment(rows)] if rows else []
-    for at, fixed in _of(record, ACCURACY):
+    for at, fixed in _of(record, LEDGER_ACCURACY):
         came = _counted(record, at, fixed)
         if isinstance(came, Lack) or came.failed is not None:
             return came
-        series[at.seq, ACCURACY] = dict(came.data)
+        series[at.seq, LEDGER_ACCURACY] = dict(came.data)
         entries += came.entries
         moments.append(came.moment or record.now)
     if not series:
+        if measured:
+            named = ", ".join(sorted({made.metric for _, made, _, _ in measured}))
+            return Lack(
+                f"what was measured ({named}) is not known as accuracy; seal a threshold of a "
+                "metric that is, such as recall, or with --accuracy: quorate comply threshold"
+            )
         known = sum(one.known is not None for one in record.verdicts)
         return Lack(
-            f"no measurement is in the ledger, and no threshold for {ACCURACY}; of "
+            f"no measurement is in the ledger, and no threshold for {LEDGER_ACCURACY}; of "
             f"{counted(len(record.verdicts), 'verdict')} {known} have a known outcome "
             "('quorate outcome' seals them)"
         )
     return Found({"series": list(series.values())}, _once(entries), moment=min(moments))
 
 
-def _judged(record: Record, rows: list[_Row]) -> Found | Lack | None:
+def _judged(record: Record, rows: list[_Row], own: list[_Fixed]) -> Found | Lack | None:
     """What is wrong with the results, or which threshold has none; ``None`` if all is well."""
-    own = list(_of(record))
     for row in rows:
         wrong = _wrong(record, row, own)
         if wrong is not None:
@@ -92,7 +91,7 @@ def _judged(record: Record, rows: list[_Row]) -> Found | Lack | None:
             return Found({"seq": row[0].seq}, entries, failed=told)
     named = {fixed_at.seq for _, _, fixed_at, _ in rows}
     for at, fixed in own:
-        if at.seq not in named and fixed.metric not in _OTHERWISE:
+        if at.seq not in named and fixed.metric not in BY_HAND:
             return Lack(
                 f"the threshold of entry {at.seq} ({fixed.describe()}) has no result yet; seal "
                 f"one: quorate comply measure {at.seq} VALUE"
@@ -103,7 +102,7 @@ def _judged(record: Record, rows: list[_Row]) -> Found | Lack | None:
 def _wrong(record: Record, row: _Row, own: list[_Fixed]) -> tuple[str, list[Passed]] | None:
     """What is wrong with one result, and the entries that show it besides."""
     at, made, fixed_at, fixed = row
-    value = f"entry {at.seq} measured {made.metric} as {as_text(made.value)}"
+    value = f"entry {at.seq} measured {made.metric} as {plainly(made.value)}"
     if not made.met:
         return f"{value}, and the threshold of entry {fixed_at.seq} is {fixed.describe()}", []
     known = _known_before(record, made, fixed_at, fixed)
@@ -127,7 +126,7 @@ def _counted(record: Record, at: Passed, fixed: Threshold) -> Found | Lack:
     Decisions whose outcome was known before it was sealed count as well: it could be fitted to
     them.
     """
-    name = f"the threshold of entry {at.seq} for {ACCURACY}"
+    name = f"the threshold of entry {at.seq} for {LEDGER_ACCURACY}"
     if fixed.comparison != AT_LEAST or fixed.value <= 0:
         return Lack(f"{name} is {fixed.describe()}, which the worst keep; give at least a share")
     counting = [

@@ -7,9 +7,10 @@ a script stood in, and none where a profile asks for both drills of the system.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from typing import Any, Final
 
-from quorate.compliance.collect.reading import Passed, Record
+from quorate.compliance.collect.reading import Passed, Record, Verdict
 from quorate.compliance.collect.registry import Found, Lack, collector
 from quorate.compliance.drill_record import (
     HALT,
@@ -26,10 +27,13 @@ from quorate.hub.oversight.rules import KIND
 from quorate.hub.panel_record import KIND as PANELS
 from quorate.ledger.receipts import timestamp
 
+_Told = tuple[Passed, Drill]
+
 DRILL_DAYS: Final = 365
 """For so long after it ended a drill counts."""
 
 _MOST: Final = 512
+_SHORT: Final = 12
 _AT_WORK: Final = {
     PANEL: "the panel's own experts were at work",
     SCRIPTED: "scripted experts stood in, so it shows the halt and the override of this ledger, "
@@ -80,6 +84,12 @@ def _drill(record: Record, kind: str, work: str) -> Found | Lack:
     own = [(at, drill) for at, drill in ours if _work(record, drill) == work]
     if not own:
         return _none(record, kind, work, len(drills) - len(ours), len(ours))
+    if work == PANEL:
+        decided = _undrilled(record)
+        standing = next((one for one in reversed(own) if _stands(one, own, decided)), None)
+        if standing is None:
+            return _of_other(kind, *own[-1], decided)
+        own = [standing]
     # A drill that passed before one that failed says nothing of today.
     at, drill = own[-1]
     entries = [*drill.entries.all, at.reference]
@@ -104,6 +114,44 @@ def _work(record: Record, drill: Drill) -> str:
     """Who was at work: a script too where its panel was declared as one, whatever it says."""
     declared = {digest(dict(body)) for _, body in record.kept.get(PANELS, ())}
     return PANEL if drill.work == PANEL and drill.panel in declared else SCRIPTED
+
+
+def _undrilled(record: Record) -> list[Verdict]:
+    """The verdicts of the record that no drill asked for, in order."""
+    drilled = {one.seq for _, drill in record.drills for one in drill.verdicts}
+    return [one for one in record.decided if one.entry.seq not in drilled]
+
+
+def _stands(one: _Told, own: list[_Told], decided: list[Verdict]) -> bool:
+    """Whether a drill says something of the panel that decides: failed, none made it good."""
+    at, drill = one
+    if drill.passed:
+        return _at_work(at, decided) == {drill.panel}
+    later = (other for place, other in own if place.seq > at.seq and other.panel == drill.panel)
+    return not any(other.passed for other in later)
+
+
+def _at_work(at: Passed, decided: list[Verdict]) -> set[str | None]:
+    """The panels that decide: the last one before a drill, and all since."""
+    before = bisect_left(decided, at.seq, key=lambda one: one.entry.seq)
+    return {one.panel for one in decided[max(before - 1, 0) :]}
+
+
+def _of_other(kind: str, at: Passed, drill: Drill, decided: list[Verdict]) -> Lack:
+    """Why the last drill says nothing of the panel that decides."""
+    others = _at_work(at, decided) - {drill.panel}
+    again = f"; drill its own: quorate drill {kind} quorate.toml --panel --task JSON"
+    if not others:
+        return Lack(
+            f"the {kind} drill of entry {at.seq} is of the panel {drill.panel}, and nothing else "
+            "was decided in the record, so that nothing shows that this panel is the system's own; "
+            "it counts once that panel has decided"
+        )
+    named = ", ".join(sorted("none" if one is None else one for one in others))
+    return Lack(
+        f"the {kind} drill of entry {at.seq} is of the panel {drill.panel}, and the record was "
+        f"decided by another: {named}{again}"
+    )
 
 
 def _none(record: Record, kind: str, work: str, others: int, otherwise: int) -> Lack:
@@ -141,7 +189,10 @@ def _told(drill: Drill, work: str) -> dict[str, Any]:
         "acted": drill.acted,
         "ended": drill.ended,
         "by": drill.by,
-        "reason": f"{why} ({_AT_WORK[work]}; names are as given, not authenticated)",
+        "reason": (
+            f"{why} ({_AT_WORK[work]}; the panel drilled is {drill.panel[:_SHORT]}…; names are as "
+            "given, not authenticated)"
+        ),
         "effective": drill.passed,
     }
     if isinstance(drill.entries, OverrideEntries):
@@ -160,7 +211,10 @@ def _told(drill: Drill, work: str) -> dict[str, Any]:
 
 
 @collector(
-    "art_14.par_4.b", "automationBiasMitigation", title="How often people accept what it says"
+    "art_14.par_4.b",
+    "automationBiasMitigation",
+    title="How often people accept what it says",
+    helps=True,
 )
 def acceptance(record: Record) -> Found | Lack:
     """Overrides are in the record; that somebody looked, and agreed, is not."""

@@ -9,23 +9,26 @@ version in question, see :mod:`quorate.compliance.declaring`. What names its sys
 itself, a measurement say, speaks of that one wherever it stands, so that no failure is left out.
 
 What a drill's script decided says nothing of the system: verdicts under a panel of scripted
-experts, and that panel, are counted among the entries of the log and nowhere else.
+experts, and that panel, are counted among the entries of the log and nowhere else. Nor does a
+verdict that names neither a task nor a panel, as one that a remote client had folded out of what
+it sent itself: nothing in it says whose it is.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import pairwise
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from quorate.arbitration.sealed import DECISION, REFUSAL
 from quorate.compliance.committing import MEASUREMENT, THRESHOLD, Measurement, Threshold
 from quorate.compliance.declaring import KIND as SYSTEM
-from quorate.compliance.declaring import Declaration, Declarations
+from quorate.compliance.declaring import Declaration, Declarations, Late
 from quorate.compliance.drill_record import KIND as DRILL
 from quorate.compliance.drill_record import SCRIPTED, Drill
 from quorate.compliance.evidence import Scope
@@ -89,6 +92,25 @@ class Verdict:
         return self.entry.kind == DECISION
 
 
+class Silence(NamedTuple):
+    """A stretch of time without an entry.
+
+    Attributes:
+        seconds: how long it was.
+        after: the entry that ended it.
+        bound: the longest, in seconds, that was declared as normal; ``None`` where none was.
+    """
+
+    seconds: float
+    after: Passed
+    bound: float | None
+
+    @property
+    def too_long(self) -> bool:
+        """Whether it is longer than its bound."""
+        return self.bound is not None and self.seconds > self.bound
+
+
 @dataclass(frozen=True)
 class Record:
     """A verified ledger as collectors see it.
@@ -99,7 +121,8 @@ class Record:
         report: of the verification, of the whole ledger.
         policy: whom it was verified against.
         now: microseconds since 1970.
-        silence_seconds: the greatest silent gap that is declared as normal, or ``None``.
+        silence_seconds: the greatest silent gap that is declared as normal last, or the
+            caller's own bound where that is stricter; ``None`` without either.
         whole: all entries of the log, in order.
         passed: of the record of that system, those of the period.
         start: the log's first entry.
@@ -107,8 +130,15 @@ class Record:
         kept: bodies of panels, red-team runs and the like, by kind, of the whole log.
         drills, thresholds, measurements: of the whole log and of any system.
         kinds: how many of ``passed`` are of each kind.
-        own_kinds: the same, without those of a drill's script.
-        scripted: numbers of the entries of a drill's script, of the whole log.
+        own_kinds: the same, without those that say nothing of the system.
+        apart: numbers of the entries that say nothing of the system, of the whole log: those
+            of a drill's script, and verdicts that name neither a task nor a panel.
+        nobodys: of these the verdicts in the period that name neither.
+        decided: verdicts of the whole record, whatever the period.
+        bounds: the bound on silence that each declaration of the system sealed, with the number
+            of its entry, in order; those that sealed none are left out.
+        asked_seconds: the caller's own bound, or ``None``.
+        late: declarations of the system that came after what they declare to be its record.
         declared: what the log says of that system; ``None`` where it does not declare it.
         ranges: numbers of the entries that are its record.
     """
@@ -129,9 +159,14 @@ class Record:
     measurements: tuple[tuple[Passed, Measurement], ...] = ()
     kinds: Mapping[str, int] = field(default_factory=dict)
     own_kinds: Mapping[str, int] = field(default_factory=dict)
-    scripted: frozenset[int] = frozenset()
+    apart: frozenset[int] = frozenset()
+    nobodys: tuple[int, ...] = ()
+    decided: tuple[Verdict, ...] = ()
     declared: Declaration | None = None
     ranges: tuple[range, ...] = ()
+    bounds: tuple[tuple[int, int], ...] = ()
+    asked_seconds: float | None = None
+    late: tuple[Late, ...] = ()
 
     @property
     def since(self) -> str:
@@ -171,18 +206,23 @@ class Record:
             if at.seq in there or digest(dict(body)) in named
         )
 
-    def silence(self) -> tuple[float, Passed | None]:
-        """Seconds of the longest silence in the whole record, and the entry that ended it.
+    def silences(self) -> Iterator[Silence]:
+        """Every silence in the whole record, each with the bound that held as it ended.
 
         Whatever the period: one that leaves a silence out does not end it. What follows the
-        record, the declaration of another system, ends a silence as well.
+        record, the declaration of another system, ends a silence as well. What is declared
+        later makes no silence normal that was over by then.
         """
-        longest, after = 0, None
         for numbers in self.ranges:
             for one, other in pairwise(self.whole[numbers.start : numbers.stop + 1]):
-                if other.time - one.time > longest:
-                    longest, after = other.time - one.time, other
-        return longest / _SECOND, after
+                yield Silence((other.time - one.time) / _SECOND, other, self.bound_before(other))
+
+    def bound_before(self, after: Passed) -> float | None:
+        """The bound on a silence that an entry ended: declared last before it, or else first."""
+        place = max(bisect_left(self.bounds, (after.seq,)) - 1, 0)
+        sealed = [seconds for _, seconds in self.bounds[place : place + 1]]
+        asked = [] if self.asked_seconds is None else [self.asked_seconds]
+        return min([*sealed, *asked], default=None)
 
     def is_of(self, scope: Scope) -> bool:
         """Whether something is of the very system and version."""
@@ -193,7 +233,7 @@ class Record:
         return (self.now - moment) / DAY
 
 
-def read_record(
+def read_record(  # noqa: PLR0913 - one argument for each thing that a reading may be told
     ledger: Ledger,
     *,
     policy: Policy,
@@ -202,9 +242,21 @@ def read_record(
     period: tuple[datetime, datetime] | None = None,
     checkpoint: str | None = None,
     silence_seconds: float | None = None,
+    past: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Record:
     """Verify a ledger whole, and read it.
+
+    Args:
+        ledger: open.
+        policy: whom to trust.
+        scope: the system and version that evidence is collected for.
+        now: the moment it is read at.
+        period: what to look at; all of the record unless told.
+        checkpoint: a signed note that was kept elsewhere.
+        silence_seconds: the caller's own bound on silence.
+        past: that ``now`` is over: what was sealed later is verified, and then left out.
+        progress: called with steps done and steps in all.
 
     Raises:
         VerificationError: it does not check out, it was changed meanwhile, or it is dated
@@ -216,19 +268,23 @@ def read_record(
     within = None if period is None else (instant(period[0], "since"), instant(period[1], "until"))
     if within is not None and within[1] < within[0]:
         raise UsageError("the period ends before it begins")
-    report = ledger.verify(checkpoint, replay=True, policy=policy, progress=progress)
-    reading = _Reading(_answers(ledger, report.size))
+    told = _Steps(progress)
+    report = ledger.verify(checkpoint, replay=True, policy=policy, progress=told.verified)
+    size = _size_at(ledger, report.size, moment) if past else report.size
+    reading = _Reading(_answers(ledger, size), size)
     for receipt in _first(ledger, report.size):
         reading.take(receipt)
+        told.read(receipt.seq + 1, report.size)
     reading.check(report, moment)
     read: dict[str, list[tuple[Passed, Any]]] = reading.kept
     sealed = [(at.seq, Declaration.from_dict(body)) for at, body in read.get(SYSTEM, ())]
     declarations = Declarations.of(sealed)
     last = declarations.last_of(scope)
-    ranges = declarations.ranges(scope, report.size)
+    ranges = declarations.ranges(scope, size)
     own = [reading.whole[seq] for numbers in ranges for seq in numbers]
     passed = [one for one in own if within is None or within[0] <= one.time <= within[1]]
     there = {one.seq for one in passed}
+    recorded = {one.seq for one in own}
     return Record(
         origin=report.origin,
         scope=scope,
@@ -247,11 +303,35 @@ def read_record(
             (at, Measurement.from_dict(body)) for at, body in read.get(MEASUREMENT, ())
         ),
         kinds=_kinds(passed),
-        own_kinds=_kinds(one for one in passed if one.seq not in reading.scripted),
-        scripted=frozenset(reading.scripted),
+        own_kinds=_kinds(one for one in passed if one.seq not in reading.apart),
+        apart=frozenset(reading.apart),
+        nobodys=tuple(seq for seq in reading.nobodys if seq in there),
+        decided=tuple(one for one in reading.verdicts if one.entry.seq in recorded),
         declared=None if last is None else last[1],
         ranges=ranges,
+        bounds=tuple(
+            (seq, one.silence_seconds)
+            for seq, one in sealed
+            if one.scope == scope and one.silence_seconds is not None
+        ),
+        asked_seconds=silence_seconds,
+        late=declarations.late(scope),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Steps:
+    """Every entry is verified and then read: two steps each."""
+
+    progress: Callable[[int, int], None] | None
+
+    def verified(self, done: int, total: int) -> None:
+        if self.progress is not None:
+            self.progress(done, 2 * total)
+
+    def read(self, done: int, total: int) -> None:
+        if self.progress is not None:
+            self.progress(total + done, 2 * total)
 
 
 def _bound(told: float | None, declared: Declaration | None) -> float | None:
@@ -279,6 +359,18 @@ def instant(moment: datetime, name: str) -> int:
     return whole * _SECOND + moment.microsecond
 
 
+def _size_at(ledger: Ledger, size: int, moment: int) -> int:
+    """How many of the first ``size`` entries were sealed by a moment; no time goes back."""
+    low, high = 0, size
+    while low < high:
+        middle = (low + high) // 2
+        if ledger.get(middle).entry.time <= moment:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
 def _first(ledger: Ledger, size: int) -> Iterator[Receipt]:
     for receipt in ledger:
         if receipt.seq >= size:
@@ -289,12 +381,14 @@ def _first(ledger: Ledger, size: int) -> Iterator[Receipt]:
 class _Reading:
     """What was read so far."""
 
-    def __init__(self, answers: Mapping[str, tuple[int, Any]]) -> None:
+    def __init__(self, answers: Mapping[str, tuple[int, Any]], size: int) -> None:
         self._answers = answers
+        self._size = size
         self.whole: list[Passed] = []
         self.verdicts: list[Verdict] = []
         self.kept: dict[str, list[tuple[Passed, Any]]] = {}
-        self.scripted: set[int] = set()
+        self.apart: set[int] = set()
+        self.nobodys: list[int] = []
         self._scripts: set[str] = set()
         self._tree = MerkleTree()
 
@@ -303,10 +397,15 @@ class _Reading:
         self._tree.append(bytes.fromhex(entry.hash))
         # The body is what the entry commits to: the look-up checked it.
         receipt.check_commitment()
+        if entry.seq >= self._size:
+            return
         self.whole.append(entry)
         body = receipt.payload if entry.kind in _READ else None
         if self._is_script(entry.kind, body):
-            self.scripted.add(entry.seq)
+            self.apart.add(entry.seq)
+        elif entry.kind in _VERDICTS and _is_nobodys(body):
+            self.apart.add(entry.seq)
+            self.nobodys.append(entry.seq)
         elif entry.kind in _KEPT:
             self.kept.setdefault(entry.kind, []).append((entry, body))
         elif entry.kind in _VERDICTS and body is not None:
@@ -349,6 +448,11 @@ def _answers(ledger: Ledger, size: int) -> dict[str, tuple[int, Any]]:
             outcome = Outcome.from_dict(receipt.payload)
             found[outcome.task_id] = (receipt.seq, outcome.answer)
     return found
+
+
+def _is_nobodys(body: Mapping[str, Any] | None) -> bool:
+    """Whether a verdict names neither a task nor a panel, so that nothing says whose it is."""
+    return body is not None and body.get("task") is None and body.get("panel") is None
 
 
 def _verdict(

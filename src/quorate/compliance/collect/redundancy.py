@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+from quorate.compliance.collect.deciding import nobodys
 from quorate.compliance.collect.reading import Passed, Record
 from quorate.compliance.collect.registry import Found, Lack, collector
 from quorate.core.canonical import digest
@@ -74,7 +75,7 @@ def redundancy(record: Record) -> Found | Lack:
         "share": as_text(weakest.quorum),
         "domains": _domains(weakest.independence),
         "effective_faults": weakest.effective,
-        "limit": _limit(weakest, len(used)),
+        "limit": _limit(weakest, len(used), nobodys(record)),
         "no_quorum": weakest.refusal,
     }
     last = record.verdicts[-1].entry
@@ -129,7 +130,7 @@ def _domains(found: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def _limit(panel: _Counted, panels: int) -> str:
+def _limit(panel: _Counted, panels: int, left_out: str) -> str:
     """What the bound does not cover, in words."""
     n, told = len(panel.roster), panel.independence
     faulty = counted(panel.faults, "faulty expert")
@@ -148,6 +149,8 @@ def _limit(panel: _Counted, panels: int) -> str:
     said.append("a quorum shows that experts agree, not that they are right")
     if panels > 1:
         said.append(f"of {panels} panels that decided this is the weakest")
+    if left_out:
+        said.append(left_out)
     return "; ".join(said) + "."
 
 

@@ -50,9 +50,16 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Lack:
-    """There is nothing to show: why, and what would show it."""
+    """There is nothing to show: why, and what would show it.
+
+    Attributes:
+        reason: in words.
+        untold: that the caller could have told what is lacking, so that it denies nothing that
+            was found with it.
+    """
 
     reason: str
+    untold: bool = False
 
 
 Look = Callable[["Record"], Found | Lack]
@@ -67,24 +74,27 @@ class Collector:
         fields: that it makes evidence for.
         title: what it looks for.
         look: the function.
+        helps: whether it only says what is in the ledger for the evidence that people bring.
     """
 
     name: str
     fields: tuple[str, ...]
     title: str
     look: Look = field(repr=False)
+    helps: bool = False
 
 
 _LOCK: Final = threading.Lock()
 _KNOWN: Final[dict[str, Collector]] = {}
 
 
-def collector(*fields: str, title: str) -> Callable[[Look], Look]:
+def collector(*fields: str, title: str, helps: bool = False) -> Callable[[Look], Look]:
     """Register a function as the collector of those fields.
 
     Args:
         fields: one or more; several collectors may make evidence for one field.
         title: what it looks for, in a few words.
+        helps: that the ledger alone never shows it; people bring the evidence.
 
     Raises:
         UsageError: no field, or another collector has the function's name.
@@ -102,7 +112,7 @@ def collector(*fields: str, title: str) -> Callable[[Look], Look]:
                     f"a collector {name!r} is registered already, by {known.look.__module__}; "
                     "name the function otherwise"
                 )
-            _KNOWN[name] = Collector(name, names, text(title, "title"), look)
+            _KNOWN[name] = Collector(name, names, text(title, "title"), look, helps)
         return look
 
     return register

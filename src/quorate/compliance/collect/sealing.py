@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from quorate.compliance.collect.surveying import Survey
+from quorate.compliance.collected import check_collected, looks_collected
+from quorate.compliance.drill_record import Drill
 from quorate.compliance.evidence import KIND, Evidence
 from quorate.compliance.sealed import COLLECTED
 from quorate.core.canonical import canonical
 from quorate.core.errors import UsageError, UsageTypeError
+from quorate.core.text import printable
 from quorate.ledger import Ledger
 
 
@@ -28,8 +31,9 @@ def seal_evidence(
 
     Raises:
         UsageError: an item has a collector's source and does not come from ``collected``, or
-            was collected from entries that this ledger does not hold; or the ledger is open
-            for reading. Nothing was sealed.
+            was collected from entries that this ledger does not hold or that do not show it, or
+            its source reads as a collector's; or the ledger is open for reading. Nothing was
+            sealed.
         StoreError: they could not be written; none was.
     """
     given = list(items)
@@ -39,13 +43,18 @@ def seal_evidence(
         if not isinstance(item, Evidence):
             raise UsageTypeError(f"{type(item).__name__} is no Evidence; read it first")
         if item.source.startswith(COLLECTED):
-            _check_collected(item, collected)
+            _check_came(item, collected)
             _check_own(ledger, item)
+        elif looks_collected(item.source):
+            raise UsageError(
+                f"the item on {item.field} has the source {printable(item.source)!r}, which reads "
+                "as a collector's and is none; name who established it"
+            )
     receipts = ledger.append_many(KIND, [item.body() for item in given])
     return [item.sealed_by(at) for item, at in zip(given, receipts, strict=True)]
 
 
-def _check_collected(item: Evidence, collected: Survey | None) -> None:
+def _check_came(item: Evidence, collected: Survey | None) -> None:
     came = () if collected is None else collected.items
     # Word for word: to Python 1 and True are equal.
     if canonical(item.body()) in {canonical(one.body()) for one in came if one.field == item.field}:
@@ -65,3 +74,11 @@ def _check_own(ledger: Ledger, item: Evidence) -> None:
                 f"the item on {item.field} was collected from entry {entry.seq} of another "
                 f"ledger than {ledger.origin}; seal it in that one"
             )
+    try:
+        check_collected(
+            item,
+            lambda entry: ledger.get(entry.seq).kind,
+            lambda entry: Drill.from_dict(ledger.get(entry.seq).payload),
+        )
+    except UsageError as error:
+        raise UsageError(f"the item on {item.field} cannot be sealed: {error}") from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -10,6 +10,7 @@ from typing import Any, Final
 from quorate.compliance.collect.reading import Record, instant, read_record
 from quorate.compliance.collect.registry import MOST_DAYS, Collector, Found, Lack, collectors
 from quorate.compliance.committing import read_scope
+from quorate.compliance.coverage import Lacking
 from quorate.compliance.declaring import scope_of
 from quorate.compliance.evidence import UNVERIFIED, EntryRef, Evidence, Scope
 from quorate.compliance.sealed import COLLECTED
@@ -21,23 +22,9 @@ from quorate.core.text import counted
 from quorate.ledger import Ledger, Policy
 from quorate.ledger.receipts import timestamp
 
+_DECLARING: Final = "declaration"
 _EMPTY: Final = "the ledger is empty"
 _NO_ENTRIES: Final = "no entry of its record was sealed in that period"
-
-
-@dataclass(frozen=True, slots=True)
-class Lacking:
-    """Something that a collector could not show.
-
-    Attributes:
-        collector: its name.
-        fields: that it would have made evidence for.
-        reason: why, and what would show it.
-    """
-
-    collector: str
-    fields: tuple[str, ...]
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +36,17 @@ class Survey:
         lacking: what could not be shown.
         broken: why the ledger does not verify; ``None`` where it does.
         size: entries that were verified; 0 where it does not verify.
+        pinned: of them, those that the checkpoint pins; ``None`` without one.
+        untold: names of those collectors lacking that lack only what the caller could have
+            told, a checkpoint say: they deny nothing that they found with it.
     """
 
     items: tuple[Evidence, ...]
     lacking: tuple[Lacking, ...]
     broken: str | None
     size: int
+    pinned: int | None = None
+    untold: frozenset[str] = frozenset()
 
 
 def survey(  # noqa: PLR0913 - one argument for each thing that a survey may be told
@@ -67,6 +59,7 @@ def survey(  # noqa: PLR0913 - one argument for each thing that a survey may be 
     checkpoint: str | None = None,
     silence_seconds: float | None = None,
     only: Iterable[str] | None = None,
+    past: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Survey:
     """Verify a ledger, and say what it shows of the system.
@@ -85,7 +78,10 @@ def survey(  # noqa: PLR0913 - one argument for each thing that a survey may be 
         silence_seconds: the greatest gap between two entries that is normal; where the ledger
             declares one as well, the smaller counts.
         only: names of the collectors to ask; all, unless told.
-        progress: called with entries verified and entries in all.
+        past: that ``now`` is over: the ledger is verified as it is, and what was sealed later
+            than ``now`` shows nothing.
+        progress: called with steps done and steps in all, two for each entry: it is verified,
+            and then read.
 
     Raises:
         UsageError: an argument cannot be used.
@@ -109,6 +105,7 @@ def survey(  # noqa: PLR0913 - one argument for each thing that a survey may be 
             period=period,
             checkpoint=checkpoint,
             silence_seconds=silence_seconds,
+            past=past,
             progress=progress,
         )
     except VerificationError as error:
@@ -116,14 +113,19 @@ def survey(  # noqa: PLR0913 - one argument for each thing that a survey may be 
         broken = Found({"rule": error.rule, "index": error.index}, failed=why)
         items = [item for one in asked for item in _items(one, broken, scope, moment, None)]
         return Survey(_sorted(items), (), why, 0)
-    found, lacking = [], []
+    found, untold = [], set()
+    lacking = list(_declared_late(record))
     for one in asked:
         came = _look(one, record)
         if isinstance(came, Lack):
             lacking.append(Lacking(one.name, one.fields, came.reason))
+            if came.untold:
+                untold.add(one.name)
         else:
             found += _items(one, came, scope, *_dated(came, record))
-    return Survey(_sorted(found), tuple(lacking), None, record.report.size)
+    pinned = None if checkpoint is None else record.report.proven
+    size = record.report.size
+    return Survey(_sorted(found), tuple(lacking), None, size, pinned, frozenset(untold))
 
 
 def collect(
@@ -167,6 +169,22 @@ def _look(one: Collector, record: Record) -> Found | Lack:
                 f"records count for {MOST_DAYS} days"
             )
     return came
+
+
+def _declared_late(record: Record) -> Iterator[Lacking]:
+    """What was recorded before anybody declared whose record it is."""
+    for one in record.late:
+        at, first = record.whole[one.seq], record.whole[one.declared.since]
+        named = f"entries {first.seq} to {one.last} are"
+        if first.seq == one.last:
+            named = f"entry {first.seq} is"
+        yield Lacking(
+            _DECLARING,
+            (f"that {named} the record of {record.scope.system} {record.scope.version}",),
+            f"entry {at.seq} declares it, on {timestamp(at.time)}, after what it claims, which "
+            f"reaches back to {timestamp(first.time)}; whose record that was is the word of "
+            f"{one.declared.by} alone",
+        )
 
 
 def _moment(came: Found, record: Record) -> int:

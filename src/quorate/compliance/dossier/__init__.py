@@ -5,6 +5,7 @@
     report.html  report.md            the compliance report
     annex-iv.html  annex-iv.md        the points of Annex IV, each with its evidence
     report.json  evidence.json        the same for programs
+    coverage.json                     how far the ledger's end is pinned, and what it does not show
     bundles/000012.json               each ledger entry that evidence names, with its proof
     checkpoint.note                   the signed checkpoint that the proofs lead to
     policy.toml                       the public keys under which it was made

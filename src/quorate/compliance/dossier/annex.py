@@ -296,4 +296,8 @@ def _others(
         if field not in placed:
             home = article(homes[field]) if field in homes else "Other evidence"
             groups.setdefault(home, []).extend(items.of(field))
-    return tuple((home, tuple(found)) for home, found in groups.items())
+    # As the report has them; evidence comes in the order in which it was sealed.
+    order = list(dict.fromkeys([article(each.article) for each in report.results]))
+    order += [home for home in map(article, load_catalogue().articles) if home not in order]
+    ranked = sorted(groups, key=lambda home: order.index(home) if home in order else len(order))
+    return tuple((home, tuple(groups[home])) for home in ranked)

@@ -9,9 +9,11 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import quorate
+from quorate.compliance.coverage import Coverage
 from quorate.compliance.dossier.annex import annex
 from quorate.compliance.dossier.declared import declaration_in
 from quorate.compliance.dossier.pages import annex_html, annex_markdown
+from quorate.compliance.dossier.verdict import UNTIED
 from quorate.compliance.evaluation import evaluate
 from quorate.compliance.evidence import EvidenceSet
 from quorate.compliance.profiles import Profile
@@ -27,6 +29,7 @@ FORMAT: Final = "quorate/dossier/1"
 MANIFEST: Final = "manifest.json"
 REPORT: Final = "report.json"
 EVIDENCE: Final = "evidence.json"
+COVERAGE: Final = "coverage.json"
 CHECKPOINT: Final = "checkpoint.note"
 POLICY: Final = "policy.toml"
 PROFILE: Final = "profile.toml"
@@ -46,6 +49,7 @@ class Contents:
         policy: its text.
         profile: text of the profile where it is one's own, else ``None``.
         documents: name -> content.
+        coverage: what is known of the ledger behind it, where it was surveyed.
     """
 
     report: ComplianceReport
@@ -54,6 +58,7 @@ class Contents:
     policy: str
     profile: str | None
     documents: Mapping[str, bytes]
+    coverage: Coverage | None = None
 
 
 def compose(contents: Contents, policy: Policy) -> dict[str, bytes]:
@@ -73,17 +78,26 @@ def compose(contents: Contents, policy: Policy) -> dict[str, bytes]:
     notes = {each.note for each in contents.bundles.values()}
     note = next(iter(notes), None)
     declared = declaration_in(contents.bundles, report.system)
+    known = contents.coverage
+    # Where no entry lies in it, the pages say so themselves.
+    notices = () if contents.bundles else (f"This dossier is of no ledger. {UNTIED}",)
     files = {
         REPORT: _json(report.to_dict()),
         EVIDENCE: _json(contents.evidence.to_dict()),
-        "report.html": render_html(report, bundles=bundles).encode(),
-        "report.md": render_markdown(report, bundles=bundles).encode(),
-        "annex-iv.html": annex_html(report, full, laid_out, note, declared).encode(),
-        "annex-iv.md": annex_markdown(report, full, laid_out, note, declared).encode(),
+        "report.html": render_html(
+            report, bundles=bundles, notices=notices, coverage=known
+        ).encode(),
+        "report.md": render_markdown(
+            report, bundles=bundles, notices=notices, coverage=known
+        ).encode(),
+        "annex-iv.html": annex_html(report, full, laid_out, note, declared, known).encode(),
+        "annex-iv.md": annex_markdown(report, full, laid_out, note, declared, known).encode(),
         POLICY: contents.policy.encode(),
         **{bundle_path(seq): each.to_text().encode() for seq, each in contents.bundles.items()},
         **{f"{DOCUMENTS}/{name}": content for name, content in contents.documents.items()},
     }
+    if known is not None:
+        files[COVERAGE] = _json(known.to_dict())
     if contents.profile is not None:
         files[PROFILE] = contents.profile.encode()
     if note is not None:

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from quorate.compliance.collected import check_collected
+from quorate.compliance.coverage import Coverage
 from quorate.compliance.declaring import KIND, Declaration, scope_of
+from quorate.compliance.drill_record import Drill
 from quorate.compliance.evidence import KIND as EVIDENCE
-from quorate.compliance.evidence import Evidence, EvidenceSet
+from quorate.compliance.evidence import EntryRef, Evidence, EvidenceSet
 from quorate.compliance.sealed import COLLECTED
 from quorate.compliance.system import UNDECLARED, System
 from quorate.core.canonical import canonical
 from quorate.core.errors import UsageError
 from quorate.ledger import Bundle
+from quorate.ledger import checkpoint as checkpoints
 
 
 def declaration_in(bundles: Mapping[int, Bundle], system: System) -> tuple[int, Declaration] | None:
@@ -71,6 +75,39 @@ def sealed_items(evidence: EvidenceSet, bundles: Mapping[int, Bundle]) -> Iterat
             continue
         if bundle.receipt.body_bytes == canonical(item.body()):
             yield item
+
+
+def not_collected(
+    evidence: EvidenceSet, bundles: Mapping[int, Bundle]
+) -> Iterator[tuple[str, str]]:
+    """Items that say they were collected, and were not from the entries that they name."""
+
+    def drill_of(entry: EntryRef) -> Drill:
+        return Drill.from_dict(bundles[entry.seq].receipt.payload)
+
+    for item in sealed_items(evidence, bundles):
+        if any(each.seq not in bundles for each in item.entries):
+            continue
+        try:
+            check_collected(item, lambda entry: bundles[entry.seq].receipt.kind, drill_of)
+        except UsageError as error:
+            yield item.field, str(error)
+
+
+def refused_coverage(coverage: Coverage, bundles: Mapping[int, Bundle]) -> str | None:
+    """Why a dossier of these bundles may not say that of its ledger; ``None`` where it may."""
+    if not bundles:
+        return "no entry of a ledger lies in the dossier, so nothing holds it to one"
+    for note in {each.note for each in bundles.values()}:
+        pinned = checkpoints.read(note)
+        if coverage.origin != pinned.origin:
+            return f"it is of the log {coverage.origin}, and the evidence lies in {pinned.origin}"
+        if coverage.pinned not in (None, pinned.size):
+            return (
+                f"it says that the checkpoint pins {coverage.pinned} entries, and the one of the "
+                f"bundles pins {pinned.size}"
+            )
+    return None
 
 
 def names_of_documents(evidence: EvidenceSet, bundles: Mapping[int, Bundle]) -> set[str]:

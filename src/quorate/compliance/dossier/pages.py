@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
+from quorate.compliance.coverage import Coverage
 from quorate.compliance.declaring import Declaration
 from quorate.compliance.dossier.annex import Annex, Item, Point, Section
 from quorate.compliance.dossier.data import Node
 from quorate.compliance.rendering.html import fill
+from quorate.compliance.rendering.markdown import gaps as told_gaps
 from quorate.compliance.rendering.markdown import plain, receipts, table
-from quorate.compliance.rendering.view import facts, named
+from quorate.compliance.rendering.view import conditions, facts, gaps, named
 from quorate.compliance.report import ComplianceReport, quoted
 from quorate.core.text import counted, printable
 from quorate.ledger import checkpoint as checkpoints
@@ -34,6 +36,7 @@ def annex_html(
     annex: Annex,
     note: str | None,
     declared: tuple[int, Declaration] | None = None,
+    coverage: Coverage | None = None,
 ) -> str:
     """The page for print.
 
@@ -43,11 +46,12 @@ def annex_html(
         annex: laid out.
         note: the signed checkpoint behind it.
         declared: the entry that declares the system, and what it says.
+        coverage: what is known of the ledger behind it.
 
     Raises:
         OperationalError: Jinja2 is not installed.
     """
-    return fill("annex.html", **_values(report, full, annex, note, declared))
+    return fill("annex.html", **_values(report, full, annex, note, declared, coverage))
 
 
 def _values(
@@ -56,14 +60,16 @@ def _values(
     annex: Annex,
     note: str | None,
     declared: tuple[int, Declaration] | None,
+    coverage: Coverage | None,
 ) -> dict[str, Any]:
     return {
         "title": f"Technical documentation (Annex IV): {named(report.system)}",
         "introduction": INTRODUCTION,
         "verifying": VERIFYING,
-        "facts": (*facts(report), ("Declaration", _declared(declared)), *_log(note)),
+        "facts": (*facts(report, coverage), ("Declaration", _declared(declared)), *_log(note)),
+        "gaps": gaps(coverage),
         "annex": annex,
-        "undeclared": tuple(map(printable, full.undeclared)),
+        "undeclared": conditions(full),
         "disclaimer": report.disclaimer,
         "score": report.weight_shown,
         "total": report.weight_total,
@@ -73,10 +79,12 @@ def _values(
 def _log(note: str | None) -> tuple[tuple[str, str], ...]:
     """The log behind it, as the signed checkpoint says."""
     if note is None:
-        return (("Ledger", "none: no evidence in this dossier is sealed"),)
+        return (
+            ("Checkpoint", "none: no evidence here is sealed, and nothing ties it to a ledger"),
+        )
     pinned = checkpoints.read(note)
     size = counted(pinned.size, "entry", "entries")
-    return (("Ledger", f"{printable(pinned.origin)}, {size}, root {pinned.root.hex()}"),)
+    return (("Checkpoint", f"{printable(pinned.origin)}, {size}, root {pinned.root.hex()}"),)
 
 
 def _declared(found: tuple[int, Declaration] | None) -> str:
@@ -98,9 +106,10 @@ def annex_markdown(
     annex: Annex,
     note: str | None,
     declared: tuple[int, Declaration] | None = None,
+    coverage: Coverage | None = None,
 ) -> str:
     """The same as Markdown; see :func:`annex_html`."""
-    values = _values(report, full, annex, note, declared)
+    values = _values(report, full, annex, note, declared, coverage)
     return "\n".join(_lines(values, annex)).rstrip() + "\n"
 
 
@@ -115,7 +124,8 @@ def _lines(values: dict[str, Any], annex: Annex) -> Iterator[str]:
     yield values["verifying"]
     yield ""
     if values["undeclared"]:
-        yield f"Not declared, so taken to hold: {plain(', '.join(values['undeclared']))}."
+        told = ", ".join(f"{name} ({meaning})" for name, meaning in values["undeclared"])
+        yield f"Not declared, so taken to hold: {plain(told)}."
         yield ""
     for section in annex.sections:
         yield from _section(section)
@@ -130,6 +140,7 @@ def _lines(values: dict[str, Any], annex: Annex) -> Iterator[str]:
         ("obligation", "what it asks", "state of the evidence", "judgement, name, date"),
         ((point.reference, plain(point.text), _standing(point), "") for point in annex.judge),
     )
+    yield from told_gaps(values["gaps"])
     yield plain(values["disclaimer"])
 
 

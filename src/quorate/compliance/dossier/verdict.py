@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,11 +14,23 @@ OWN_POLICY = (
     "together, not who made it. Name your own policy, got from whom you trust: --policy FILE."
 )
 
-LIMIT = "A dossier shows what its maker put into it. What was left out, only the ledger can show."
+_TIED = "verified dossier: it is whole, and agrees with itself and with the ledger entries in it"
+_LOOSE = "dossier of no ledger: it agrees with itself, and NOTHING TIES IT TO A LEDGER"
+
+LIMIT = (
+    "A dossier shows what its maker put into it. What was left out, only the ledger can show; only "
+    "there, too, is what was collected computed again: quorate comply report LEDGER."
+)
+
+UNTIED = (
+    "No entry seals any evidence in it, declares its system or seals the whole: anybody could "
+    "have written it, with no key at all, on any day."
+)
 
 UNSEALED = (
     "Nothing seals the whole: whoever had this folder, with no key at all, could leave evidence "
-    "out of it, add some that is not sealed, or take another day. Ask for one that is sealed."
+    "out of it, add some that is not sealed, take another day, or say otherwise what the ledger "
+    "does not show. Ask for one that is sealed."
 )
 
 UNDECLARED = (
@@ -34,7 +47,7 @@ class Problem:
         path: of the file, relative to the dossier; ``None`` where it is about the whole.
         rule: that it breaks: ``manifest``, ``digest``, ``missing``, ``extra``, ``path``,
             ``policy``, ``bundle``, ``receipt``, ``entry``, ``evidence``, ``system``,
-            ``report``, ``page``, ``document``, ``profile`` or ``seal``.
+            ``report``, ``page``, ``document``, ``profile``, ``coverage`` or ``seal``.
         message: in words.
     """
 
@@ -58,7 +71,7 @@ class DossierReport:
         version: of the tool that says it wrote it; ``None`` where the manifest does not tell.
         files: how many files it has.
         bundles: how many of its bundles verify.
-        items: items of evidence in it.
+        items: items of evidence in it; ``bound`` of them are sealed in an entry that is bundled.
         sealed: number of the entry that seals all of it, and ``sealed_at`` when that was;
             ``None`` where nothing seals the whole.
         declared: number of the entry that declares its system; ``None`` where none does.
@@ -72,6 +85,7 @@ class DossierReport:
     files: int
     bundles: int
     items: int
+    bound: int
     sealed: int | None
     sealed_at: str | None
     declared: int | None
@@ -84,32 +98,48 @@ class DossierReport:
         """Whether nothing at all is wrong."""
         return not self.problems
 
+    @property
+    def tied(self) -> bool:
+        """Whether any ledger entry stands behind anything that it says."""
+        return bool(self.bound) or self.sealed is not None or self.declared is not None
+
     def describe(self) -> str:
-        """For people, in a few lines."""
+        """For people, in a few lines: what nothing vouches for stands first."""
         if not self.verified:
             lines = [f"the dossier does NOT verify: {counted(len(self.problems), 'problem')}"]
             lines += [f"  {each.describe()}" for each in self.problems]
             return "\n".join(lines)
+        lines = [_TIED if self.tied else _LOOSE, *self._limits()]
         log = "" if self.origin is None else (
             f", each proven against a checkpoint of {counted(self.size or 0, 'entry', 'entries')} "
             f"of {printable(self.origin)}"
         )  # fmt: skip
-        first = (
-            f"verified dossier: {counted(self.files, 'file')}, "
-            f"{counted(self.items, 'item')} of evidence, {counted(self.bundles, 'bundle')}{log}; "
-            "the report and the pages were computed again and come out the same"
+        lines.append(
+            f"{counted(self.files, 'file')}, {counted(self.items, 'item')} of evidence, "
+            f"{counted(self.bundles, 'bundle')}{log}; the report and the pages were computed "
+            "again and come out the same."
         )
-        lines = [first]
-        if self.report is not None:
-            lines.append(self.report.describe())
-        if self.sealed is None:
-            lines.append(UNSEALED)
-        else:
+        if self.sealed is not None:
             lines.append(f"Entry {self.sealed} of {self.sealed_at} seals all of it.")
-        if self.declared is None:
-            lines.append(UNDECLARED)
-        lines.append(OWN_POLICY if self.own_policy else LIMIT)
-        return "\n".join(lines)
+        if self.report is not None:
+            lines += self.report.sentences()
+        return "\n  ".join(lines)
+
+    def _limits(self) -> Iterator[str]:
+        """What it does not show, the worst first."""
+        if not self.tied:
+            yield UNTIED
+        elif self.sealed is None:
+            yield UNSEALED
+        if self.tied and self.bound < self.items:
+            loose = self.items - self.bound
+            yield (
+                f"{loose} of the {counted(self.items, 'item')} of evidence "
+                f"{'is' if loose == 1 else 'are'} sealed in no entry: the word of whoever made it."
+            )
+        if self.tied and self.declared is None:
+            yield UNDECLARED
+        yield OWN_POLICY if self.own_policy else LIMIT
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON."""
@@ -124,6 +154,8 @@ class DossierReport:
             "files": self.files,
             "bundles": self.bundles,
             "items": self.items,
+            "bound": self.bound,
+            "tied": self.tied,
             "sealed": self.sealed,
             "sealed_at": self.sealed_at,
             "declared": self.declared,

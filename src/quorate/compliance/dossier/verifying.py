@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import quorate
+from quorate.compliance.coverage import Coverage
 from quorate.compliance.dossier import bounds
 from quorate.compliance.dossier.composing import (
     BUNDLES,
     CHECKPOINT,
+    COVERAGE,
     DOCUMENTS,
     EVIDENCE,
     FORMAT,
@@ -36,9 +38,12 @@ from quorate.compliance.dossier.composing import (
 from quorate.compliance.dossier.declared import (
     declaration_in,
     names_of_documents,
+    not_collected,
+    refused_coverage,
+    sealed_items,
     undeclared,
 )
-from quorate.compliance.dossier.sealed import SEAL, read_seal
+from quorate.compliance.dossier.sealed import SEAL, DossierSeal, read_seal
 from quorate.compliance.dossier.verdict import DossierReport, Problem
 from quorate.compliance.evidence import EvidenceSet
 from quorate.compliance.profiles import SHIPPED, Profile, load_profile, read_profile
@@ -70,8 +75,7 @@ def verify_dossier(folder: str | Path, policy: Policy | None = None) -> DossierR
             plainly that this shows only that it hangs together.
 
     Raises:
-        OperationalError: it cannot be read, or the extra ``reports`` is missing.
-        UsageError: there is no such folder.
+        OperationalError: it is not there or cannot be read, or the extra ``reports`` is missing.
     """
     return _Verifying(Path(folder), policy).run()
 
@@ -90,6 +94,7 @@ class _Verifying:
     files: dict[str, bytes] = field(default_factory=dict)
     bundles: dict[int, Bundle] = field(default_factory=dict)
     items: int = 0
+    bound: int = 0
     told: dict[str, Any] = field(default_factory=dict)
     seal: Receipt | None = None
     declared: int | None = None
@@ -117,6 +122,7 @@ class _Verifying:
             files=len(self.files),
             bundles=len(self.bundles),
             items=self.items,
+            bound=self.bound,
             sealed=None if self.seal is None else self.seal.seq,
             sealed_at=None if self.seal is None else self.seal.timestamp,
             declared=self.declared,
@@ -132,7 +138,7 @@ class _Verifying:
 
     def _read(self) -> None:
         if not self.folder.is_dir():
-            raise UsageError(f"there is no folder {self.folder}")
+            raise OperationalError(f"there is no folder {self.folder}")
         total = 0
         for path, entry in _walk(self.folder, self._wrong):
             content = _content(entry)
@@ -274,11 +280,14 @@ class _Verifying:
             self._wrong(EVIDENCE, "evidence", str(error))
             raise _Stop from error
         self.items = len(evidence.items)
+        self.bound = sum(1 for _ in sealed_items(evidence, self.bundles))
         if evidence.system != report.system:
             self._wrong(EVIDENCE, "evidence", "it is of another system than the report")
         self._find_declaration(report.system)
         self._check_named(evidence)
         self._check_declared(report.system, evidence)
+        for name, why in not_collected(evidence, self.bundles):
+            self._wrong(EVIDENCE, "evidence", f"{printable(name)}: {why}")
         documents = {
             path.partition("/")[2]: content
             for path, content in self.files.items()
@@ -298,7 +307,22 @@ class _Verifying:
             policy="" if self.own is None else policy_text(self.own),
             profile=self._text(PROFILE) if PROFILE in self.files else None,
             documents=dict(sorted(documents.items())),
+            coverage=self._coverage(),
         )
+
+    def _coverage(self) -> Coverage | None:
+        """What its maker says of the ledger: of this log, and pinned as the checkpoint pins."""
+        if COVERAGE not in self.files:
+            return None
+        try:
+            found = Coverage.from_dict(parse(self._text(COVERAGE)))
+        except UsageError as error:
+            self._wrong(COVERAGE, "coverage", str(error))
+            raise _Stop from error
+        wrong = refused_coverage(found, self.bundles)
+        if wrong is not None:
+            self._wrong(COVERAGE, "coverage", wrong)
+        return found
 
     def _check_named(self, evidence: EvidenceSet) -> None:
         """All that items name has to be bundled, and nothing else is."""
@@ -326,6 +350,11 @@ class _Verifying:
             self._wrong(None, "system", str(error))
             raise _Stop from error
         self.declared = None if found is None else found[0]
+        if self.seal is None:
+            return
+        sealed = DossierSeal.from_dict(self.seal.payload).declared
+        if sealed != self.declared:
+            self._wrong(SEAL, "seal", "it was sealed for another declaration of the system")
 
     def _check_entry(self, name: str, rule: str, seq: int, hash_: str) -> None:
         bundle = self.bundles.get(seq)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from quorate.compliance import bounds as evidence_bounds
+from quorate.compliance.coverage import Coverage
 from quorate.compliance.dossier import bounds
 from quorate.compliance.dossier.composing import (
     MANIFEST,
@@ -28,6 +29,7 @@ from quorate.compliance.dossier.declared import (
     declaration_in,
     names_of_documents,
     refuse_undeclared,
+    refused_coverage,
 )
 from quorate.compliance.dossier.sealed import SEAL, read_seal, seal_manifest
 from quorate.compliance.dossier.verifying import verify_dossier
@@ -44,7 +46,7 @@ from quorate.ledger.files import read_start, read_text
 _SECRET: Final = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----|hmac-sha256:[A-Za-z0-9+/]{20,}=*")
 
 
-def write_dossier(
+def write_dossier(  # noqa: PLR0913 - one argument for each part of a dossier
     folder: str | Path,
     report: ComplianceReport,
     evidence: EvidenceSet,
@@ -54,6 +56,7 @@ def write_dossier(
     profile: str | Path = "core",
     documents: Iterable[str | Path] = (),
     ledger: Ledger | None = None,
+    coverage: Coverage | None = None,
 ) -> Path:
     """Write a dossier into ``folder``, which must be empty or not there.
 
@@ -74,6 +77,9 @@ def write_dossier(
         documents: files whose digests sealed evidence names, to lie in it too.
         ledger: that the evidence is sealed in, open with its key, to seal the digest of the
             manifest; ``None`` leaves the whole unsealed, and ``verify_dossier`` says so.
+        coverage: of the ledger, as it was surveyed: how far its end is pinned, and what it does
+            not show; ``None`` without bundles. What its checkpoint pins has to be what that of
+            the bundles pins.
 
     Returns:
         The folder.
@@ -81,8 +87,8 @@ def write_dossier(
     Raises:
         OperationalError: a file cannot be read or written, or the extra ``reports`` is missing.
         UsageError: the folder is not empty; something is missing, does not belong together, or
-            may not lie in a dossier; or the report's system is not as declared. Nothing was
-            written, and nothing sealed.
+            may not lie in a dossier; or the report's system is not as it was declared last by the
+            end of its day. Nothing was written, and nothing sealed.
         VerificationError: a bundle does not verify under ``policy``.
     """
     target = free_folder(Path(folder))
@@ -102,7 +108,11 @@ def write_dossier(
         policy=policy_text(made_under(policy, needed.values())),
         profile=text,
         documents=_documents(documents, names_of_documents(evidence, needed)),
+        coverage=coverage,
     )
+    wrong = None if coverage is None else refused_coverage(coverage, needed)
+    if wrong is not None:
+        raise UsageError(f"the coverage is not of this ledger: {wrong}")
     if evaluated(contents, policy, load_profile(profile)) != report:
         raise UsageError(
             "the report is not what this evidence, these bundles and this policy give under the "
@@ -112,7 +122,8 @@ def write_dossier(
     files[MANIFEST] = manifest(files, report)
     _refuse_secrets(files)
     _check_log(ledger, needed)
-    _write(target, files, policy, ledger)
+    declared = declaration_in(needed, report.system)
+    _write(target, files, policy, ledger, None if declared is None else declared[0])
     return target
 
 
@@ -215,7 +226,13 @@ def _refuse_secrets(files: dict[str, bytes]) -> None:
         raise UsageError(f"a dossier has at most {bounds.MAX_TOTAL_BYTES} bytes")
 
 
-def _write(target: Path, files: dict[str, bytes], policy: Policy, ledger: Ledger | None) -> None:
+def _write(
+    target: Path,
+    files: dict[str, bytes],
+    policy: Policy,
+    ledger: Ledger | None,
+    declared: int | None,
+) -> None:
     try:
         building = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.absolute().parent))
     except OSError as error:
@@ -229,7 +246,7 @@ def _write(target: Path, files: dict[str, bytes], policy: Policy, ledger: Ledger
         # Last, so that nothing is sealed that was not written whole and verified.
         if ledger is not None:
             told = parse(files[MANIFEST].decode())
-            raw = seal_manifest(ledger, files[MANIFEST], told).to_text()
+            raw = seal_manifest(ledger, files[MANIFEST], told, declared).to_text()
             read_seal(raw, policy, files[MANIFEST], told)
             _put(building / SEAL, raw.encode())
         building.chmod(0o755)

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
+from quorate.compliance.coverage import HEADING, Coverage
 from quorate.compliance.rendering.charts import severity_chart
 from quorate.compliance.rendering.view import view
 from quorate.compliance.rendering.words import STATES
@@ -31,6 +32,7 @@ def render_html(
     *,
     bundles: Mapping[int, str] | None = None,
     notices: Sequence[str] = (),
+    coverage: Coverage | None = None,
 ) -> str:
     """The report as a self-contained page.
 
@@ -39,11 +41,12 @@ def render_html(
         bundles: entry -> where its bundle lies, relative to the page; without one, entries are
             told by their numbers.
         notices: what a reader has to know first.
+        coverage: what is known of the ledger behind it.
 
     Raises:
         OperationalError: Jinja2 is not installed.
     """
-    shown = view(report, bundles=bundles, notices=notices)
+    shown = view(report, bundles=bundles, notices=notices, coverage=coverage)
     return fill("report.html", view=shown, chart=severity_chart(shown))
 
 
@@ -53,7 +56,7 @@ def fill(template: str, **values: Any) -> str:
     Raises:
         OperationalError: Jinja2 is not installed.
     """
-    return environment().get_template(template).render(states=STATES, **values)
+    return environment().get_template(template).render(states=STATES, heading=HEADING, **values)
 
 
 @cache

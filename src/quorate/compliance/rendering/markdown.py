@@ -6,13 +6,14 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
+from quorate.compliance.coverage import HEADING, Coverage
 from quorate.compliance.rendering.view import Article, Line, Receipt, View, view
 from quorate.compliance.report import ComplianceReport
 from quorate.compliance.rules import NOT_APPLICABLE, SHOWN
 from quorate.core.text import counted, printable
 
 _SIGNS: Final = re.compile(r"([\\`*_{}\[\]<>()#+!|~&$])")
-_FIRST: Final = re.compile(r"^([0-9]*)([-=.])")
+_FIRST: Final = re.compile(r"^([0-9]+(?=\.)|(?=[-=]))([-=.])")
 
 
 def plain(text: str) -> str:
@@ -42,6 +43,7 @@ def render_markdown(
     *,
     bundles: Mapping[int, str] | None = None,
     notices: Sequence[str] = (),
+    coverage: Coverage | None = None,
 ) -> str:
     """The report as Markdown.
 
@@ -50,8 +52,10 @@ def render_markdown(
         bundles: entry -> where its bundle lies, relative to the page; without one, entries are
             told by their numbers.
         notices: what a reader has to know first.
+        coverage: what is known of the ledger behind it.
     """
-    return "\n".join(_lines(view(report, bundles=bundles, notices=notices))).rstrip() + "\n"
+    shown = view(report, bundles=bundles, notices=notices, coverage=coverage)
+    return "\n".join(_lines(shown)).rstrip() + "\n"
 
 
 def _lines(shown: View) -> Iterator[str]:
@@ -151,4 +155,14 @@ def _rest(shown: View) -> Iterator[str]:
         yield ""
         yield from (f"- {plain(each)}" for each in shown.unknown)
         yield ""
+    yield from gaps(shown.gaps)
     yield plain(shown.disclaimer)
+
+
+def gaps(found: Sequence[tuple[str, str]]) -> Iterator[str]:
+    """What the ledger does not show; nothing where there is nothing."""
+    if found:
+        yield f"## {HEADING}"
+        yield ""
+        yield from (f"- **{plain(name)}**: {plain(why)}" for name, why in found)
+        yield ""

@@ -15,6 +15,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from quorate.compliance.coverage import HEADING, Coverage
 from quorate.compliance.rendering.view import Article, Line, View, view
 from quorate.compliance.rendering.words import State, spans
 from quorate.compliance.report import ComplianceReport
@@ -40,6 +41,7 @@ def render_terminal(
     colour: bool = False,
     plain: bool = False,
     notices: Sequence[str] = (),
+    coverage: Coverage | None = None,
 ) -> str:
     """The report as text for a terminal.
 
@@ -49,15 +51,15 @@ def render_terminal(
         colour: with the escapes of ANSI terminals.
         plain: with signs of ASCII only; foreign text stays as it is.
         notices: what a reader has to know first.
+        coverage: what is known of the ledger behind it.
 
     Raises:
         UsageError: the width is too small.
     """
     if width < LEAST_WIDTH:
         raise UsageError(f"width is {width}; a report takes {LEAST_WIDTH} columns at least")
-    return _Screen(view(report, notices=notices), plain=plain).render(
-        min(width, MOST_WIDTH), colour=colour
-    )
+    prepared = view(report, notices=notices, coverage=coverage)
+    return _Screen(prepared, plain=plain).render(min(width, MOST_WIDTH), colour=colour)
 
 
 class _Screen:
@@ -94,6 +96,7 @@ class _Screen:
             yield from self._article(article)
         yield from self._judge()
         yield from self._declared()
+        yield from self._gaps()
         yield Text()
         yield self._last()
         yield Text(shown.disclaimer, "italic")
@@ -202,6 +205,13 @@ class _Screen:
             yield Text()
             yield Text("Evidence that nothing asks for", "bold")
             yield from (_indented(Text(each)) for each in self._view.unknown)
+
+    def _gaps(self) -> Iterable[RenderableType]:
+        if self._view.gaps:
+            yield Text()
+            yield Text(HEADING, "bold")
+            for name, why in self._view.gaps:
+                yield _indented(Text.assemble((name, "bold"), f": {why}"))
 
     def _last(self) -> Text:
         """Long reports scroll: what matters stands at the end again."""

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from quorate.compliance.coverage import Coverage
 from quorate.compliance.evidence import COLLECTED
 from quorate.compliance.rendering.words import (
     MOST_REASONS,
@@ -41,6 +42,10 @@ MOST_LINKED: Final = 24
 
 _SCRIPTED: Final = tuple(f"{COLLECTED}scripted_{kind}_drill" for kind in ("halt", "override"))
 """Collectors of drills in which a script stood in for the system's own experts."""
+_TO_THE_END: Final = tuple(
+    f"{COLLECTED}{name}" for name in ("gapless_logging", "event_logging", "retention")
+)
+"""Collectors of evidence that entries cut off the end would make untrue."""
 _NUMBERED: Final = re.compile(r"[0-9]+[a-z]?")
 
 
@@ -125,6 +130,7 @@ class View:
         judge: lines whose content a person has to judge.
         undeclared: conditions that nobody declared.
         unknown: fields of evidence that nothing asks for.
+        gaps: what the ledger does not show -> why, and what would show it.
         notices: what a reader has to know first.
         disclaimer: of the report.
     """
@@ -144,6 +150,7 @@ class View:
     judge: tuple[Line, ...]
     undeclared: tuple[tuple[str, str], ...]
     unknown: tuple[str, ...]
+    gaps: tuple[tuple[str, str], ...]
     notices: tuple[str, ...]
     disclaimer: str
 
@@ -153,6 +160,7 @@ def view(
     *,
     bundles: Mapping[int, str] | None = None,
     notices: Sequence[str] = (),
+    coverage: Coverage | None = None,
 ) -> View:
     """Prepare a report for rendering.
 
@@ -160,16 +168,18 @@ def view(
         report: to be shown.
         bundles: entry -> where its bundle lies, relative to the page.
         notices: what a reader has to know first, such as that the ledger does not verify.
+        coverage: what is known of the ledger behind it; ``None`` where none was looked at.
     """
     links = {} if bundles is None else bundles
     articles = tuple(
-        _article(report, each.article, links, place) for place, each in enumerate(report.articles)
+        _article(report, each.article, links, place, pinned=_pinned(coverage))
+        for place, each in enumerate(report.articles)
     )
     lines = [line for each in articles for line in each.lines]
     states = [each.state for each in report.results]
     return View(
         title=f"Evidence for the EU AI Act: {named(report.system)}",
-        facts=facts(report),
+        facts=facts(report, coverage),
         shown=states.count(SHOWN),
         total=len(states) - states.count(NOT_APPLICABLE),
         weight_shown=report.weight_shown,
@@ -184,22 +194,42 @@ def view(
         articles=articles,
         blocking=tuple(sorted((each for each in lines if each.blocking), key=_worst_first)),
         judge=tuple(line for line in lines if line.id in report.to_judge),
-        undeclared=tuple((_words(each), _meaning(each)) for each in report.undeclared),
+        undeclared=conditions(report),
         unknown=tuple(map(_words, report.unknown_fields)),
+        gaps=gaps(coverage),
         notices=tuple(map(_words, notices)),
         disclaimer=report.disclaimer,
     )
 
 
-def facts(report: ComplianceReport) -> tuple[tuple[str, str], ...]:
-    """What was evaluated, when, against what."""
+def conditions(report: ComplianceReport) -> tuple[tuple[str, str], ...]:
+    """Conditions that nobody declared, each with what it means."""
+    return tuple((_words(each), _meaning(each)) for each in report.undeclared)
+
+
+def gaps(coverage: Coverage | None) -> tuple[tuple[str, str], ...]:
+    """What the ledger does not show -> why, and what would show it."""
+    found = () if coverage is None else coverage.gaps()
+    return tuple((_words(name), _words(why)) for name, why in found)
+
+
+def _pinned(coverage: Coverage | None) -> bool:
+    return coverage is not None and coverage.complete
+
+
+def facts(
+    report: ComplianceReport, coverage: Coverage | None = None
+) -> tuple[tuple[str, str], ...]:
+    """What was evaluated, when, against what; and how much of the ledger it rests on."""
     text, system = report.law_text, report.system
     role = "provider and deployer" if system.role == "both" else system.role
+    ledger = () if coverage is None else (("Ledger", _words(coverage.describe())),)
     return (
         ("System", named(system)),
         ("Declared", f"{role}; {category(system)}"),
         ("Excluded", _excluded(system)),
         ("Day", report.as_of.isoformat()),
+        *ledger,
         ("Law", f"{text.title} (this text since {text.since.isoformat()})"),
         ("Acts", "; ".join(text.acts)),
         ("Profile", _profile(report)),
@@ -223,8 +253,8 @@ def _texts(report: ComplianceReport) -> str:
     if not shown:
         return "nothing is shown"
     return (
-        f"{len(report.on_texts)} of the {shown} shown rest on texts that people wrote, and no "
-        "machine judged what they say"
+        f"{len(report.on_texts)} of the {shown} shown rest on what people wrote, texts or numbers, "
+        "and no machine judged whether it is so"
     )
 
 
@@ -242,7 +272,9 @@ def named(system: System) -> str:
     return f"{quoted(system.name)}, version {quoted(system.version)}"
 
 
-def _article(report: ComplianceReport, name: str, links: Mapping[int, str], place: int) -> Article:
+def _article(
+    report: ComplianceReport, name: str, links: Mapping[int, str], place: int, *, pinned: bool
+) -> Article:
     totals = next(each for each in report.articles if each.article == name)
     results = [each for each in report.results if each.article == name]
     days = {applies(each, report.system) for each in results}
@@ -259,7 +291,9 @@ def _article(report: ComplianceReport, name: str, links: Mapping[int, str], plac
         worst=STATES[totals.worst],
         applies=common,
         counts=_counts(results),
-        lines=tuple(_line(each, report, links, alone=not common) for each in results),
+        lines=tuple(
+            _line(each, report, links, alone=not common, pinned=pinned) for each in results
+        ),
     )
 
 
@@ -268,7 +302,12 @@ def _worst_first(line: Line) -> int:
 
 
 def _line(
-    result: CheckResult, report: ComplianceReport, links: Mapping[int, str], *, alone: bool
+    result: CheckResult,
+    report: ComplianceReport,
+    links: Mapping[int, str],
+    *,
+    alone: bool,
+    pinned: bool,
 ) -> Line:
     numbers = sorted({ref.seq for item in result.items for ref in item.entries})
     hidden = max(0, len(result.reasons) - MOST_REASONS)
@@ -292,13 +331,16 @@ def _line(
         more=max(0, len(numbers) - MOST_LINKED),
         entries=spans(numbers),
         sources=tuple(dict.fromkeys(map(_source, result.items))),
-        remarks=tuple(_remarks(result)),
+        remarks=tuple(_remarks(result, pinned=pinned)),
     )
 
 
-def _remarks(result: CheckResult) -> Iterator[str]:
-    """That a drill was held with a script in place of the system's own experts."""
-    if any(item.state == SHOWN and item.source in _SCRIPTED for item in result.items):
+def _remarks(result: CheckResult, *, pinned: bool) -> Iterator[str]:
+    """That a script stood in for the system's own experts, or that a cut tail goes unseen."""
+    sources = {item.source for item in result.items if item.state == SHOWN}
+    if not pinned and sources.intersection(_TO_THE_END):
+        yield "entries cut off the end cannot be seen without a checkpoint kept elsewhere"
+    if sources.intersection(_SCRIPTED):
         yield (
             "a drill with scripted experts is in it: it shows the halt or the override of the "
             "ledger, and not that the system's own experts obey them"
