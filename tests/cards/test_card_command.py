@@ -91,6 +91,20 @@ def test_what_a_ledger_holds_of_the_agent_goes_into_its_card(here, quorate, sign
     assert "signatures: verified" in out
 
 
+def test_what_the_ledger_shows_no_more_is_not_put_in(here, quorate, ledger):
+    said = item("eventLogging", source="quorate.collect.event_logging")
+    with Ledger.open("sqlite:///l.db", signer=Ed25519Signer(b"\x05" * 32)) as log:
+        ends = [{"seq": seq, "hash": log.get(seq).entry_hash} for seq in (0, 2)]
+        span = {"origin": log.origin, "first": 0, "last": 2}
+        data = {**said.body()["data"], "range": {**said.body()["data"]["range"], **span}}
+        log.append("evidence", {**said.body(), "data": data, "entries": ends})
+    (here / "card.json").write_text(text_of(small(name=SYSTEM.name, version=SYSTEM.version)))
+    asked = ["card", "evidence", "card.json", ledger, "--key", "ledger.pub", "--in-place"]
+    code, out, err = quorate(*asked, "--json")
+    assert (code, json.loads(out)["fields"]) == (0, ["hitlContact"])
+    assert "eventLogging" in err
+
+
 def test_evidence_put_in_twice_is_there_once_and_the_rest_stays(here, quorate, ledger):
     there = {
         "uri": EVIDENCE_URI,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from quorate.cli.shown import AsJson, note, print_json, progress, put, say, write_new
+from quorate.cli.shown import AsJson, note, print_json, put, say, write_new
 from quorate.cli.where import Keys, PolicyFile
 from quorate.core.errors import OperationalError, UsageError, VerificationError
 from quorate.core.text import counted
@@ -256,6 +256,7 @@ def evidence(
     """
     from quorate.cards.evidence import with_evidence
     from quorate.cards.reading import read_card
+    from quorate.cli.comply.gathering import surveyed
     from quorate.cli.comply.options import reading_from, trust_of
     from quorate.cli.comply.standing import sealed_before
     from quorate.compliance import EvidenceSet, System
@@ -269,9 +270,12 @@ def evidence(
             f"the card is not valid; mend it first: quorate card check {card}", rule="card"
         )
     system = System.read({"name": content["name"], "version": content["version"]})
-    with reading_from(target) as log, progress("verifying") as shown:
-        log.verify(policy=trust, progress=shown)
-        found = sealed_before(log, system)
+    with reading_from(target) as log:
+        shown = surveyed(log, policy=trust, system=system)
+        if shown.broken is not None:
+            raise VerificationError(shown.broken, rule="ledger")
+        # What the ledger shows no more is not put into a card either.
+        found = sealed_before(log, system, survey=shown)
     for each in found.notices:
         note(each)
     items = [one for one in found.items if one.scope.version == system.version]
