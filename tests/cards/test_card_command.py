@@ -85,6 +85,9 @@ def test_what_a_ledger_holds_of_the_agent_goes_into_its_card(here, quorate, sign
     sign = ["card", "sign", "full.json", "--key", "card.key", "--kid", "acme", "--in-place"]
     assert quorate(*sign)[0] == 0
     (here / "policy.toml").write_text(f'keys = ["{(here / "ledger.pub").read_text().strip()}"]\n')
+    assert (
+        "next: name who may seal evidence with --policy" in quorate("card", "check", "full.json")[1]
+    )
     given = ["--trust", "card.jwks", "--policy", "policy.toml", "--as-of", TODAY]
     _, out, _ = quorate("card", "check", "full.json", *given)
     assert "8. Human-in-the-Loop Gate (hitlContact): covered" in out

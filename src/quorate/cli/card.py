@@ -164,7 +164,7 @@ def _told(verdict: CardVerdict, located: Located | None, sealed: int | None) -> 
 
 def _say(verdict: CardVerdict, trust: Path | None, policy: Path | None, sealed: int | None) -> None:
     say(verdict.describe())
-    say(f"next: {_next(verdict)}")
+    say(f"next: {_next(verdict, trusting=policy is not None)}")
     if sealed is not None:
         say(f"sealed as entry {sealed}")
     if not verdict.valid:
@@ -175,12 +175,15 @@ def _say(verdict: CardVerdict, trust: Path | None, policy: Path | None, sealed: 
         note("no evidence counts as sealed; name who may seal it with --policy")
 
 
-def _next(verdict: CardVerdict) -> str:
+def _next(verdict: CardVerdict, *, trusting: bool) -> str:
     """The first thing to do: evidence goes in before the card is signed, and is signed with it."""
     from quorate.cards.signatures import UNSIGNED
+    from quorate.compliance.rules import MISSING
 
     if not verdict.valid:
         return "mend what is named as an error, and check the card again"
+    if not trusting and any(each.state != MISSING for each in verdict.coverage):
+        return "name who may seal evidence with --policy, and check the card again"
     if not verdict.covered:
         return (
             "bring evidence: quorate comply init FOLDER --profile experts, quorate comply seal, "

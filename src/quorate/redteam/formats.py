@@ -1,7 +1,8 @@
 """Formats of a report's JSON, of which all that were ever sealed are read.
 
 In the first two, two of the five classes of attack that Article 15(5) names had other names
-than evidence has for them. What was sealed so is read, judged again and written back so.
+than evidence has for them. What was sealed so is read and written back so, and judged by the
+judges of today.
 """
 
 from __future__ import annotations
