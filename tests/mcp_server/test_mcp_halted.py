@@ -1,4 +1,4 @@
-"""A server over a ledger that a person halted decides nothing in it."""
+"""A server over a ledger decides nothing that a person halted, and gives out nothing overridden."""
 
 import asyncio
 import sqlite3
@@ -98,6 +98,27 @@ def test_nor_in_a_file_in_which_a_halt_may_hide_and_its_name_is_the_operators(
         assert "secret" not in refusal(came)
         assert "the layout of" in caplog.text
         assert len(ledger) == 0
+
+
+@pytest.mark.parametrize("answers", [("no",), ("no", "maybe")], ids=["answered", "contested"])
+def test_the_same_call_again_does_not_give_out_what_people_overrode(ledger, answers):
+    oversight = Oversight(ledger)
+    call = (ARBITRATE[0], {**ARBITRATE[1], "request_id": "r1"})
+    another = (ARBITRATE[0], {**ARBITRATE[1], "request_id": "r2"})
+
+    def override():
+        for number, given in enumerate(answers):
+            oversight.override(0, f"J. Doe {number}", "a patient was hurt", given)
+
+    first, same, again, other = asyncio.run(turns(ledger, call, call, override, call, another))
+    assert answer(first) == answer(same)
+    told = refusal(again)
+    entries = ", ".join(str(1 + number) for number in range(len(answers)))
+    assert "entry 0 of the ledger: do not act on it" in told
+    assert f"in entry {entries}" in told
+    assert "Doe" not in told
+    assert "patient" not in told
+    assert answer(other)["sealed"]["seq"] == len(answers) + 1
 
 
 def test_arithmetic_that_seals_nothing_goes_on(ledger):

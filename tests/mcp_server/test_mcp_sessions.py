@@ -4,7 +4,6 @@ import asyncio
 import json
 from types import SimpleNamespace
 
-import pytest
 from hypothesis import given
 from hypothesis import settings as trying
 from hypothesis import strategies as st
@@ -25,6 +24,7 @@ class Desk:
         self.hold = asyncio.Event()
         self.hold.set()
         self.used = asyncio.Event()
+        self.rest = asyncio.Event()
 
     async def __call__(self, scope, receive, send):
         await receive()
@@ -45,6 +45,8 @@ class Desk:
         elif scope["method"] == "DELETE":
             self.open[session] = False
         await send({"type": "http.response.start", "status": status, "headers": named})
+        if b"x-lingers" in headers:
+            await self.rest.wait()
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
@@ -72,20 +74,30 @@ def test_one_token_has_so_many_sessions_and_others_have_theirs():
     assert (other[0], nobody) == (200, 200)
 
 
-@pytest.mark.parametrize("way", ["deleted", "gone"])
-def test_a_session_that_ended_leaves_its_place(way):
+def test_a_session_that_was_deleted_leaves_its_place():
+    async def go():
+        _, app = serving(1)
+        first = [(await hello(app))[0] for _ in range(2)]
+        await request(app, method="DELETE", user=[], mcp_session_id="s0")
+        return first, (await hello(app))[0]
+
+    assert asyncio.run(go()) == ([200, 429], 200)
+
+
+def test_that_nothing_was_found_neither_ends_a_session_nor_keeps_it(monkeypatch):
     async def go():
         desk, app = serving(1)
+        clock = SimpleNamespace(now=0.0, monotonic=lambda: clock.now)
+        monkeypatch.setattr("quorate.mcp.http_bounds.time", clock)
         assert (await hello(app))[0] == 200
-        assert (await hello(app))[0] == 429
-        if way == "deleted":
-            await request(app, method="DELETE", user=[], mcp_session_id="s0")
-        else:
-            desk.open["s0"] = False
-            await request(app, user=[], mcp_session_id="s0")
-        return (await hello(app))[0]
+        desk.open["s0"] = False
+        statuses = []
+        for clock.now in (bounds.SESSION_SECONDS, bounds.SESSION_SECONDS + 1):
+            statuses.append((await request(app, user=[], mcp_session_id="s0"))[0])
+            statuses.append((await hello(app))[0])
+        return statuses
 
-    assert asyncio.run(go()) == 200
+    assert asyncio.run(go()) == [404, 429, 404, 200]
 
 
 def test_what_opened_nothing_takes_no_place():
@@ -118,6 +130,28 @@ def test_a_session_in_use_is_held_however_long_and_an_idle_one_is_not(monkeypatc
     assert asyncio.run(go()) == [429, 200]
 
 
+def test_a_session_is_counted_before_its_client_knows_it_and_each_use_of_it_with_it(monkeypatch):
+    async def go():
+        desk, app = serving(1)
+        clock = SimpleNamespace(now=0.0, monotonic=lambda: clock.now)
+        monkeypatch.setattr("quorate.mcp.http_bounds.time", clock)
+        opening = asyncio.ensure_future(hello(app, x_lingers="1"))
+        await asyncio.sleep(0)
+        assert desk.open
+        using = asyncio.ensure_future(request(app, user=[], mcp_session_id="s0", x_stays="1"))
+        await asyncio.sleep(0)
+        statuses = []
+        for ends, task in ((desk.rest, opening), (desk.used, using)):
+            clock.now += 10 * bounds.SESSION_SECONDS
+            statuses.append((await hello(app))[0])
+            ends.set()
+            await task
+        clock.now += 10 * bounds.SESSION_SECONDS
+        return [*statuses, (await hello(app))[0]]
+
+    assert asyncio.run(go()) == [429, 429, 200]
+
+
 def test_those_being_opened_count_already():
     async def go():
         desk, app = serving(2)
@@ -142,8 +176,8 @@ class Naive:
         for name, events in self.by_session().items():
             if name.partition("-")[0] != client or any(what == "gone" for what, _ in events):
                 continue
-            busy = sum({"begin": 1, "end": -1}.get(what, 0) for what, _ in events)
-            last = max(at for what, at in events if what != "begin")
+            busy = sum({"begin": 1, "end": -1, "lost": -1}.get(what, 0) for what, _ in events)
+            last = max(at for what, at in events if what in ("open", "end"))
             found += bool(busy) or now - last <= self.idle
         return found
 
@@ -156,7 +190,7 @@ class Naive:
 
 steps = st.lists(
     st.tuples(
-        st.sampled_from(["open", "begin", "end", "gone"]),
+        st.sampled_from(["open", "begin", "end", "gone", "lost"]),
         st.sampled_from("ab"),
         st.integers(0, 3),
         st.integers(0, 40),
@@ -182,12 +216,10 @@ def test_sessions_are_counted_as_by_their_whole_story(steps):
                 book.opened(client, new, now)
                 naive.story.append((new, "open", now))
         elif number < made[client] and what == "begin" and name in book._open:
-            book.begin(name)
-            busy[name] = busy.get(name, 0) + 1
+            busy.setdefault(name, []).append(book.begin(name))
             naive.story.append((name, "begin", now))
-        elif what in ("end", "gone") and busy.get(name):
-            book.end(name, now, gone=what == "gone")
-            busy[name] = 0 if what == "gone" else busy[name] - 1
+        elif what in ("end", "gone", "lost") and busy.get(name):
+            book.end(busy[name].pop(), now, gone=what == "gone", unused=what == "lost")
             naive.story.append((name, what, now))
 
 
@@ -195,8 +227,8 @@ def test_an_idle_session_is_forgotten_and_a_busy_one_is_not():
     book = Sessions(1, 60)
     assert book.open("a", 0)
     book.opened("a", "s", 0)
-    book.begin("s")
+    used = book.begin("s")
     assert not book.open("a", 1000)
-    book.end("s", 1000, gone=False)
+    book.end(used, 1000, gone=False)
     assert not book.open("a", 1060)
     assert book.open("a", 1061)

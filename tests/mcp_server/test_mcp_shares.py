@@ -220,6 +220,24 @@ def test_who_gives_up_waiting_leaves_its_place_in_the_row():
     assert asyncio.run(go()) == "done"
 
 
+@pytest.mark.parametrize("client", ["a", None])
+def test_where_no_thread_can_be_started_the_place_is_left_to_others(client, monkeypatch, caplog):
+    def scarce(_work):
+        raise RuntimeError("can't start new thread")
+
+    async def go():
+        workers = work.Workers(5, 2)
+        with monkeypatch.context() as patch:
+            patch.setattr(work.threads, "submit", scarce)
+            for _ in range(3):
+                with pytest.raises(work.ToolError, match="nothing is decided by this"):
+                    await working(workers, client, lambda: "never")
+        return workers._free._value, await working(workers, client, lambda: "done")
+
+    assert asyncio.run(go()) == (2, "done")
+    assert "no thread can be started" in caplog.text
+
+
 @pytest.mark.parametrize("name", ["a", None])
 def test_the_gate_says_whose_call_it_is(name):
     token = SimpleNamespace(client_id=name, scopes=["read"], claims={})

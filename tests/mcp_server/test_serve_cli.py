@@ -83,6 +83,24 @@ def test_a_token_of_no_use_leaves_no_file(quorate, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("out", "tokens"),
+    [
+        ("tokens.toml", "tokens.toml"),
+        ("./other/../tokens.toml", "tokens.toml"),
+        ("behind.toml", "link.toml"),
+    ],
+)
+def test_the_file_of_tokens_is_no_place_for_a_token(quorate, tmp_path, out, tokens):
+    (tmp_path / "other").mkdir()
+    (tmp_path / "link.toml").symlink_to("behind.toml")
+    code, said, told = quorate("serve", "token", "new", "a", "--out", out, "--tokens", tokens)
+    assert (code, said) == (2, "")
+    assert "name another for the token" in told
+    assert not (tmp_path / out).exists()
+    assert not (tmp_path / tokens).exists()
+
+
+@pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["--scope", "root"], "'root'"),

@@ -196,6 +196,7 @@ def new(
     if output is not None:
         write_token(output, text)
     try:
+        _check_apart(output, tokens)
         write_tokens(tokens, [*known, token])
     except BaseException:
         if output is not None:
@@ -212,6 +213,14 @@ def new(
     say(text)
     tell(f"the token of {name}, for {', '.join(sorted(token.scopes))}, until "
          f"{token.to_dict()['expires']}; {tokens} has its hash, so keep it now")  # fmt: skip
+
+
+def _check_apart(output: Path | None, tokens: Path) -> None:
+    """Refuse a file for the token, just written, that is the file of tokens by another name."""
+    if output is not None and tokens.exists() and output.samefile(tokens):
+        raise UsageError(
+            f"--out is {output}, the file of tokens, which holds hashes; name another for the token"
+        )
 
 
 @token_app.command("list")

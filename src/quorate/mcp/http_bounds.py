@@ -16,11 +16,11 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-import orjson
+from pydantic_core import from_json
 
 from quorate.mcp.places import Places, most_connections
 from quorate.mcp.scopes import scope_needed
-from quorate.mcp.sessions import client_sessions
+from quorate.mcp.sessions import Session, client_sessions
 from quorate.mcp.settings import HttpSettings
 
 Message = MutableMapping[str, Any]
@@ -32,8 +32,9 @@ _MINUTE: Final = 60.0
 _SESSION: Final = b"mcp-session-id"
 _BEARER: Final = "bearer "
 _WITHOUT: Final = ""
+_DONE_WELL: Final = range(200, 300)
 _FAILED: Final = 400
-_GONE: Final = 404
+_NOT_FOUND: Final = 404
 _MOST_CLIENTS: Final = 4096
 _DONE: Final = {"type": "http.response.body", "body": b"", "more_body": False}
 
@@ -81,9 +82,8 @@ class Bounds:
             await self._app(scope, receive, send)
             return
         sending = _Sending(send)
-        session = _session(scope["headers"])
-        if session is not None:
-            self._sessions.begin(session)
+        named = _session(scope["headers"])
+        session = None if named is None else self._sessions.begin(named)
         try:
             self._check_address(scope)
             stream = scope["method"] == "GET"
@@ -96,9 +96,11 @@ class Bounds:
             await sending.refuse(refused)
         finally:
             if session is not None:
-                ended = scope["method"] == "DELETE" and 0 < sending.status < _FAILED
-                gone = ended or sending.status == _GONE
-                self._sessions.end(session, time.monotonic(), gone=gone)
+                # Only that ends it for certain. That nothing was found may be said of the path,
+                # of the token or of the method, and the session lives on.
+                gone = scope["method"] == "DELETE" and sending.status in _DONE_WELL
+                unused = sending.status == _NOT_FOUND
+                self._sessions.end(session, time.monotonic(), gone=gone, unused=unused)
 
     def _check_address(self, scope: Message) -> None:
         headers = scope["headers"]
@@ -129,6 +131,14 @@ class Bounds:
         held: list[Message] = []
         read = False
         opening: str | None = None
+        opened: Session | None = None
+
+        def begun() -> None:
+            nonlocal opening, opened
+            if opening is not None:
+                made = sending.session if sending.status < _FAILED else None
+                self._sessions.opened(opening, made, time.monotonic())
+                opening, opened = None, None if made is None else self._sessions.begin(made)
 
         async def bounded() -> Message:
             nonlocal read, opening
@@ -144,12 +154,14 @@ class Bounds:
                 held.append({"type": "http.request", "body": body, "more_body": False})
             return held.pop() if held else await receive()
 
+        sending.on_start = begun
         try:
             await self._app(scope, bounded, sending)
         finally:
-            if opening is not None:
-                made = sending.session if sending.status < _FAILED else None
-                self._sessions.opened(opening, made, time.monotonic())
+            # Unanswered, it opened nothing.
+            begun()
+            if opened is not None:
+                self._sessions.end(opened, time.monotonic(), gone=False)
 
     async def _body(self, scope: Message, receive: Receive) -> bytes:
         most = self._settings.body_bytes
@@ -189,8 +201,9 @@ class Bounds:
         if token is None:
             return None
         try:
-            message = orjson.loads(body)
-        except orjson.JSONDecodeError:
+            # By the parser that reads it further in: what another refuses may be a message there.
+            message = from_json(body)
+        except ValueError:
             return None
         for each in message if isinstance(message, list) else [message]:
             needed = _needed(each)
@@ -225,11 +238,13 @@ class _Sending:
     Attributes:
         status: of the response; 0 until it begins.
         session: that it names; ``None`` for none.
+        on_start: called when it begins, before anything of it is sent.
     """
 
     def __init__(self, send: Send) -> None:
         self.status = 0
         self.session: str | None = None
+        self.on_start: Callable[[], None] = _nothing
         self._send = send
         self._begun = False
         self._ended = False
@@ -241,6 +256,7 @@ class _Sending:
             self._begun = True
             self.status = message["status"]
             self.session = _session(message.get("headers", ()))
+            self.on_start()
         elif not message.get("more_body", False):
             self._ended = True
             if message.get("body"):
@@ -311,6 +327,10 @@ def _session(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
     """The session that headers name."""
     found = (value for name, value in headers if name.lower() == _SESSION)
     return next((value.decode("latin-1") for value in found), None)
+
+
+def _nothing() -> None:
+    """Who is not told."""
 
 
 def _opens(message: object) -> bool:

@@ -12,9 +12,10 @@ from quorate.mcp import bounds
 
 
 @dataclass(slots=True)
-class _Session:
+class Session:
     """One session: whose, how many requests of it are being answered, and since when none."""
 
+    name: str
     client: str
     busy: int = 0
     idle_since: float = 0.0
@@ -30,7 +31,7 @@ class Sessions:
         """Let each client have so many, each until it has been idle for so long."""
         self._most = most
         self._idle_seconds = idle_seconds
-        self._open: dict[str, _Session] = {}
+        self._open: dict[str, Session] = {}
         self._opening: dict[str, int] = {}
 
     def open(self, client: str, now: float) -> bool:
@@ -43,26 +44,38 @@ class Sessions:
         return True
 
     def opened(self, client: str, session: str | None, now: float) -> None:
-        """What came of it: a session's id, or ``None`` where none was opened."""
+        """What came of it: a session's id, or ``None`` where none was opened.
+
+        It is told before the client can know the id: a request of a session that is not known
+        here is never counted.
+        """
         left = self._opening.pop(client) - 1
         if left:
             self._opening[client] = left
         if session is not None:
-            self._open[session] = _Session(client, idle_since=now)
+            self._open[session] = Session(session, client, idle_since=now)
 
-    def begin(self, session: str) -> None:
-        """A request of a session is being answered."""
-        if (found := self._open.get(session)) is not None:
+    def begin(self, name: str) -> Session | None:
+        """A request of a session is being answered; if one is given, :meth:`end` has to follow."""
+        found = self._open.get(name)
+        if found is not None:
             found.busy += 1
+        return found
 
-    def end(self, session: str, now: float, *, gone: bool) -> None:
-        """It has been; ``gone`` where the session has ended with it."""
-        if (found := self._open.get(session)) is None:
-            return
-        found.busy -= 1
-        found.idle_since = now
+    def end(self, session: Session, now: float, *, gone: bool, unused: bool = False) -> None:
+        """It has been.
+
+        Args:
+            session: as :meth:`begin` gave it.
+            now: in seconds, of the clock of all calls.
+            gone: the session has ended with it.
+            unused: it never reached the session, which has lain idle all the same.
+        """
+        session.busy -= 1
+        if not unused:
+            session.idle_since = now
         if gone:
-            del self._open[session]
+            self._open.pop(session.name, None)
 
     def _forget(self, now: float) -> None:
         over = [

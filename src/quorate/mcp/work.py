@@ -131,7 +131,12 @@ class Workers:
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(settle, value, error)
 
-        threads.submit(work)
+        try:
+            threads.submit(work)
+        except (RuntimeError, MemoryError) as failed:
+            # Nothing else would ever leave its place to another.
+            release()
+            raise OperationalError(f"no thread can be started: {failed}") from failed
         try:
             value, error = await future
         finally:

@@ -67,12 +67,14 @@ class _Heeding:
         """Seal a verdict, unless it is halted: looked at and written as one.
 
         Raises:
-            NoQuorum: it is halted; by whom and why is not for every client to know.
+            NoQuorum: it is halted, or people overrode what was sealed under that key; by whom
+                and why is not for every client to know.
             UsageError: the key stands for another body.
             OperationalError: whether it is cannot be told, or it could not be written.
         """
         try:
-            return self._oversight.seal([(kind, body, trace_id, key)])[0]
+            receipt = self._oversight.seal([(kind, body, trace_id, key)])[0]
+            standing = self._oversight.standing(receipt.seq)
         except HaltedError as error:
             raise NoQuorum(
                 f"a person halted this in entry {error.halt.seq} of the ledger: nothing is decided "
@@ -81,6 +83,13 @@ class _Heeding:
         except VerificationError as error:
             # Its words name the operator's file, and go to the operator's log.
             raise OperationalError(str(error)) from error
+        if standing is not None:
+            entries = ", ".join(str(one.seq) for one in standing.overrides)
+            raise NoQuorum(
+                f"people overrode this decision, entry {receipt.seq} of the ledger: do not act on "
+                f"it; what they put in its place is in entry {entries}"
+            )
+        return receipt
 
 
 class DecidingTools:
