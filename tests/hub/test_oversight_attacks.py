@@ -89,15 +89,16 @@ def test_a_halt_on_top_of_a_forged_one_gets_through_and_is_not_lifted(path):
         Oversight(other).halt("J. Doe", "it misjudges")
         forged(path, 1)
         assert Oversight(ledger).halt("J. Doe", "once more").seq == 2
-        ledger.append("note", {})
-    with opened(path) as anew:
         for act in (
-            lambda: Oversight(anew).halted,
-            lambda: Oversight(anew).resume("J. Doe", "on", halt=2),
-            lambda: Hub(panel([]), ledger=anew).dispatch("q"),
+            lambda: ledger.append("note", {}),
+            lambda: Oversight(other).halted,
+            lambda: Oversight(other).resume("J. Doe", "on", halt=2),
+            lambda: Hub(panel([]), ledger=other).dispatch("q"),
         ):
             with pytest.raises(VerificationError):
                 act()
+    with pytest.raises(VerificationError, match="stopped for good"):
+        opened(path)
 
 
 # --- a file that cannot be opened, and so not be halted -----------------------------------

@@ -26,11 +26,12 @@ def test_the_session_of_the_page_runs(tmp_path, monkeypatch, capfd):
         assert (prompt, word) == ("$", "quorate")
         codes.append(cli_run(arguments))
         told.append("".join(capfd.readouterr()))
-    assert codes == [0, 3, 0, 0, 0, 0, 0, 0], told
+    assert codes == [0, 3, 0, 0, 0, 0, 0, 0, 0], told
     assert "halted by J. Doe in entry 0" in told[1]
-    assert "8 tasks: 6 committed" in told[3]
-    assert "Overridden by J. Doe" in told[5]
-    assert all("It passed." in each for each in told[6:])
+    assert "1 halt in force" in told[2]
+    assert "8 tasks: 6 committed" in told[4]
+    assert "Overridden by J. Doe" in told[6]
+    assert all("It passed." in each for each in told[7:])
     assert cli_run(["verify", "ledger.db", "--policy", "policy.toml", "--replay"]) == 0
 
 

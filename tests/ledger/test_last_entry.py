@@ -177,11 +177,13 @@ def test_what_must_get_through_does_and_leaves_the_log_broken(url, change):
         attack(url, change)
         sealed = ledger.append_anyway("stop", {})
         assert ledger.get(sealed.seq).payload == {}
-    with opened(url) as anew:
+    with pytest.raises(VerificationError):
+        opened(url)
+    with Ledger.open(url, verify_with=KEY.verifier) as reading:
         with pytest.raises(VerificationError):
-            anew.follow(lambda entry: False).read()
+            reading.follow(lambda entry: False).read()
         with pytest.raises(VerificationError):
-            anew.verify()
+            reading.verify()
 
 
 def test_over_a_sound_log_it_is_an_entry_like_any_other(url):
@@ -198,6 +200,11 @@ TRIGGERS = {
     "deleted": "AFTER INSERT ON entries BEGIN DELETE FROM entries WHERE kind = 'stop'; END",
     "changed": "AFTER INSERT ON entries BEGIN UPDATE entries SET entry = '{}' "
     "WHERE kind = 'stop'; END",
+    "body": "AFTER INSERT ON entries BEGIN UPDATE entries SET body = '9' WHERE seq = new.seq; END",
+    "signatures": "AFTER INSERT ON entries BEGIN UPDATE entries SET signatures = '[]' "
+    "WHERE seq = new.seq; END",
+    "another": "AFTER INSERT ON entries BEGIN DELETE FROM entries WHERE seq = 0; END",
+    "name": "AFTER INSERT ON entries BEGIN UPDATE log SET origin = 'x'; END",
 }
 
 
@@ -216,6 +223,19 @@ def test_there_is_no_receipt_for_what_is_not_there(url, trigger, hidden):
         assert len(ledger) == 1
 
 
+def test_nor_for_two_of_which_one_was_put_in_the_place_of_another_change(url):
+    """As many rows are changed as were to be written, and the last is the one that was."""
+    swapped = (
+        "BEFORE INSERT ON entries WHEN new.seq = 1 BEGIN "
+        "UPDATE entries SET body = '9' WHERE seq = 0; SELECT RAISE(IGNORE); END"
+    )
+    with opened(url) as ledger:
+        ledger.append("note", 0)
+        attack(url, f"CREATE TRIGGER t {swapped}")
+        assert refused(lambda: ledger.append_many("note", [1, 2])) == "layout"
+        assert [receipt.payload for receipt in ledger] == [0]
+
+
 def test_appending_goes_on_when_the_trigger_is_gone(url):
     with opened(url) as ledger:
         attack(url, f"CREATE TRIGGER t {TRIGGERS['ignored']}")
@@ -223,6 +243,31 @@ def test_appending_goes_on_when_the_trigger_is_gone(url):
         attack(url, "DROP TRIGGER t")
         assert ledger.append("stop", {}).seq == 0
         assert ledger.verify().size == 1
+
+
+LAYOUTS = {
+    "CREATE TABLE x (a)": "'CREATE TABLE x (a)' is not part of it",
+    "ANALYZE": "'CREATE TABLE sqlite_stat1(tbl,idx,stat)' is not part of it",
+    "DROP INDEX entries_kind": "'CREATE INDEX entries_kind ON entries (kind)' is missing",
+    "CREATE VIEW x AS SELECT '\x1b[2J' AS a": r"\x1b[2J",
+    f"CREATE VIEW x AS SELECT {'1' * 200}": "111...' is not part of it",
+    "PRAGMA user_version = 7": "version 7",
+}
+
+
+@pytest.mark.parametrize("change", LAYOUTS)
+def test_another_layout_is_told_by_what_is_too_much_or_missing(url, change):
+    with opened(url) as ledger:
+        ledger.append("note", 0)
+        attack(url, change)
+        if "PRAGMA" not in change:
+            with pytest.raises(VerificationError) as caught:
+                ledger.store.check_same(ORIGIN)
+            assert LAYOUTS[change] in str(caught.value)
+            assert str(caught.value).isprintable()
+    with pytest.raises(VerificationError) as caught:
+        opened(url)
+    assert LAYOUTS[change] in str(caught.value)
 
 
 @pytest.mark.parametrize("changed", ["CREATE TABLE x (a)", "CREATE VIEW x AS SELECT 1"])

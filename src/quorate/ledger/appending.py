@@ -8,9 +8,11 @@ processes may write the same file: each commit starts from the last entry as the
 has it, inside the database's write lock.
 
 What is signed speaks, by the chain, for all before it. So a last entry that is not this
-process's own write is verified before anything is chained to it: whoever has the file and no
-key could have others sign over what they changed. Only what must get through, as a halt, is
-written all the same, and then it follows nothing: the log stays broken there, for all to see.
+process's own write is held to the same rule as at opening (:mod:`quorate.ledger.tip`) before
+anything is chained to it: whoever has the file and no key could have others sign over what they
+changed. Only what must get through, as a halt, is written all the same, and where the last entry
+is damaged it then follows nothing: the log stays broken there, for all to see, and nothing is
+ever chained to it. A log that is not ours, because other keys began it, is left alone altogether.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from quorate.core import limits
 from quorate.core.canonical import canonical
@@ -44,14 +46,12 @@ from quorate.ledger.entries import (
     key_digest,
 )
 from quorate.ledger.receipts import Receipt, encode_signatures, sign_entry
+from quorate.ledger.rows import read_link
 from quorate.ledger.sqlite import Row, SQLiteStore
+from quorate.ledger.tip import FOLLOWS_NOTHING, OtherKeysError
 
 Clock = Callable[[], int]
 """Gives microseconds since 1970."""
-
-
-_FOLLOWS_NOTHING: Final = "0" * 64
-"""``prev`` of an entry that had to be written on top of one that does not verify."""
 
 
 def system_clock() -> int:
@@ -86,7 +86,7 @@ class _Group:
         expect: how many entries the log must have before them, ``None`` for any number.
         unless: with it the log may have more, if it is true of none of those.
         within: earliest and latest time they may get, ``None`` for any.
-        anyway: they are written even where the entry before them does not verify.
+        anyway: they are written even where the entry before them may not be built upon.
         settled: they are on disk, or surely will not be. What they hold may change until then.
     """
 
@@ -100,16 +100,21 @@ class _Group:
 
 @dataclass(slots=True)
 class _Head:
-    """Where the log ends: number of entries, hash and time of the last.
+    """Where the log ends.
 
-    With an ``error`` the last one does not verify, and what is written follows nothing.
+    Attributes:
+        size: number of entries.
+        prev: hash of the last, hex; ``FOLLOWS_NOTHING`` where that is damaged.
+        time: of the last, in microseconds since 1970.
+        raw: bytes of the last, once this object has written or verified it.
+        error: why nothing is to be built upon the last, except what must get through.
     """
 
     size: int
     prev: str
     time: int
     raw: bytes | None
-    error: VerificationError | None = None
+    error: VerificationError | OtherKeysError | None = None
 
 
 class NewRow(NamedTuple):
@@ -133,7 +138,9 @@ class Appender:
         signers: Sequence[Signer],
         clock: Clock,
         *,
+        last: Receipt | None,
         read: Callable[[Row], Receipt],
+        read_tip: Callable[[Row], Receipt],
         committed: Callable[[Sequence[NewRow]], None],
     ) -> None:
         """Write to ``store``.
@@ -142,18 +149,27 @@ class Appender:
             store: holds a ledger already.
             signers: at least one.
             clock: gives microseconds since 1970.
+            last: the last entry at opening, ``None`` in an empty log.
             read: checks a stored row and reads it as a receipt.
-            committed: told of the rows of each commit, in order, with the lock held.
+            read_tip: does so with the last row, as :func:`quorate.ledger.tip.read_tip` does.
+            committed: told of the rows of each commit, in order, with the lock held; not of
+                what had to be written on top of an entry that is not to be built upon.
         """
         self.lock = threading.Lock()
         self._store = store
         self._signers = signers
         self._clock = clock
         self._read = read
+        self._read_tip = read_tip
         self._committed = committed
         self._origin = store.origin()
         self._queue: list[_Group] = []
-        self._head: _Head | None = None
+        # Without its bytes: what was read at opening is verified again before the first write.
+        self._head = (
+            _Head(0, first_prev(self._origin), 0, None)
+            if last is None
+            else _Head(last.seq + 1, last.entry_hash, last.entry.time, None)
+        )
         self._turn = threading.Condition()
         self._writer: _Group | None = None
 
@@ -197,6 +213,8 @@ class Appender:
 
         Raises:
             UsageError: a key stands for another body; none was written.
+            OtherKeysError: other keys signed the last entry, and they are not to be written
+                ``anyway``, or other keys began the log. None was written.
             HeadMovedError: the log has not ``expect`` entries; none was written.
             EntryTimeError: their time is not ``within``; none was written.
             VerificationError: the last entry does not verify, and they are not to be written
@@ -263,9 +281,10 @@ class Appender:
         finally:
             for group in groups:
                 group.settled = True
+        # What stands on top of damage is no part of what was here before, and never signed with it.
         if head.error is None:
             self._head = head
-        self._committed(rows)
+            self._committed(rows)
 
     def _take_queued(self) -> list[_Group]:
         with self._turn:
@@ -279,45 +298,59 @@ class Appender:
     def _read_head(self) -> _Head:
         """Where the log ends now; another process may have moved it since our last write."""
         known, tip = self._head, self._store.tip()
-        if known is not None and tip == (known.size - 1, known.raw):
+        if tip == (known.size - 1, known.raw) or (tip is None and known.size == 0):
             return known
-        if tip is None and (known is None or known.raw is None):
-            return _Head(0, first_prev(self._origin), 0, None)
-        row = self._store.last()
         try:
-            return self._verified(row, known)
+            return self._verified(self._store.last(), known)
         except VerificationError as error:
-            size = 0 if row is None else row.seq + 1
+            size = 0 if tip is None else tip[0] + 1
             if not 0 <= size <= limits.MAX_SAFE_INTEGER:
                 raise
             # Its time is not to be believed either.
-            return _Head(size, _FOLLOWS_NOTHING, 0, None, error)
+            return _Head(size, FOLLOWS_NOTHING, 0, None, error)
 
-    def _verified(self, row: Row | None, known: _Head | None) -> _Head:
+    def _verified(self, row: Row | None, known: _Head) -> _Head:
         """The head that a last row makes, which is not the one we wrote.
 
         Raises:
-            VerificationError: it does not verify, or does not go on from what we wrote.
+            OtherKeysError: other keys began the log.
+            VerificationError: it does not verify, or does not go on from what was here before.
         """
-        size = 0 if known is None else known.size
+        size = known.size
         if row is None or row.seq + 1 < size:
             raise VerificationError(
-                f"it was written by this process, and is gone: the log of {size} entries was cut",
+                f"it was here before, and is gone: the log of {size} entries was cut",
                 index=size - 1,
                 rule="truncation",
             )
-        entry = self._read(row).entry
-        if known is not None and entry.seq + 1 == size:
+        receipt, refused = self._read_last(row, known)
+        entry = receipt.entry
+        if entry.seq + 1 == size and receipt.entry_hash != known.prev:
             raise VerificationError(
-                "it is not the entry that this process wrote: the log was rewritten",
+                "it is not the entry that was here before: the log was rewritten",
                 index=entry.seq,
                 rule="fork",
             )
-        if known is not None and entry.seq == size and entry.prev != known.prev:
+        if entry.seq == size and entry.prev != known.prev:
             raise VerificationError(
                 "it does not follow the entry before", index=entry.seq, rule="chain"
             )
-        return _Head(entry.seq + 1, entry_hash(row.entry).hex(), entry.time, row.entry)
+        return _Head(entry.seq + 1, receipt.entry_hash, entry.time, row.entry, refused)
+
+    def _read_last(self, row: Row, known: _Head) -> tuple[Receipt, OtherKeysError | None]:
+        """Read the last row, with the reason why only what must get through is built upon it."""
+        try:
+            return self._read_tip(row), None
+        except OtherKeysError as error:
+            # Even a halt of ours would only take the log away from those whose it is.
+            if known.size == 0:
+                raise
+            if error.receipt is not None:
+                return error.receipt, error
+            # A log of ours is only ever gone on with by our keys: somebody without them did this.
+            raise VerificationError(
+                f"no key of this ledger signed it: {error}", index=row.seq, rule="signature"
+            ) from error
 
     def _seal(
         self, group: _Group, head: _Head, rows: list[NewRow], seen: dict[str, Receipt]
@@ -358,12 +391,12 @@ class Appender:
                 "read what is new and try again"
             )
         between = itertools.chain(
-            (row.entry for row in self._store.rows(group.expect)),
-            (row.columns[1].encode() for row in unwritten if row.seq >= group.expect),
+            ((row.seq, row.entry) for row in self._store.rows(group.expect)),
+            ((row.seq, row.columns[1].encode()) for row in unwritten if row.seq >= group.expect),
         )
         prev: str | None = None
-        for seq, raw in enumerate(between, group.expect):
-            entry = _linked(raw, seq, prev)
+        for seq, (number, raw) in enumerate(between, group.expect):
+            entry = read_link(number, raw, seq, prev)
             prev = entry_hash(raw).hex()
             if group.unless(entry):
                 raise HeadMovedError(
@@ -424,24 +457,9 @@ class Appender:
                 item.key,
             ),
         )
-        return row, _Head(entry.seq + 1, hash_.hex(), entry.time, raw, head.error)
-
-
-def _linked(raw: bytes, seq: int, prev: str | None) -> Entry:
-    """Read the entry ``seq``, which follows the one with the hash ``prev``.
-
-    Raises:
-        VerificationError: it is none, is missing, or does not follow.
-    """
-    try:
-        entry = Entry.decode(raw)
-    except UsageError as error:
-        raise VerificationError(str(error), index=seq, rule="entry") from error
-    if entry.seq != seq:
-        raise VerificationError(f"found number {entry.seq} instead", index=seq, rule="sequence")
-    if prev is not None and entry.prev != prev:
-        raise VerificationError("it does not follow the entry before", index=seq, rule="chain")
-    return entry
+        # Nor may the next one make it look as if there were something beneath.
+        prev = FOLLOWS_NOTHING if head.prev == FOLLOWS_NOTHING else hash_.hex()
+        return row, _Head(entry.seq + 1, prev, entry.time, raw, head.error)
 
 
 def _check_time(group: _Group, head: _Head) -> None:

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from quorate.core.errors import UsageError, VerificationError
+from quorate.core.errors import VerificationError
 from quorate.ledger.entries import Entry, entry_hash, first_prev
 from quorate.ledger.policy import Policy
 from quorate.ledger.receipts import Receipt
-from quorate.ledger.rows import read_row
+from quorate.ledger.rows import read_link, read_row
 from quorate.ledger.sqlite import Row, SQLiteStore
 
 
@@ -54,7 +54,7 @@ class Follower:
         self._check_place()
         last: Row | None = None
         for row in self._store.rows(size):
-            entry = _entry(row, size, prev)
+            entry = read_link(row.seq, row.entry, size, prev)
             if self._wanted(entry):
                 found.append(read_row(row, self._origin, self._policy))
             size, prev, last = size + 1, entry_hash(row.entry).hex(), row
@@ -81,18 +81,3 @@ class Follower:
                 index=self.size - 1,
                 rule="fork",
             )
-
-
-def _entry(row: Row, seq: int, prev: str) -> Entry:
-    if row.seq != seq:
-        raise VerificationError(f"found number {row.seq} instead", index=seq, rule="sequence")
-    try:
-        entry = Entry.decode(row.entry)
-    except UsageError as error:
-        raise VerificationError(str(error), index=seq, rule="entry") from error
-    if entry.seq != seq:
-        raise VerificationError(f"it says it is number {entry.seq}", index=seq, rule="entry")
-    if entry.prev != prev:
-        before = "the origin" if seq == 0 else "the entry before"
-        raise VerificationError(f"it does not follow {before}", index=seq, rule="chain")
-    return entry

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from quorate.core import limits
-from quorate.core.errors import UsageError, UsageTypeError, VerificationError
+from quorate.core.errors import UsageError, UsageTypeError
 from quorate.core.identity import Ed25519Signer, Signer, Verifier
 from quorate.ledger import checkpoint as checkpoints
 from quorate.ledger.appending import Appender, Clock, NewRow, system_clock
@@ -31,9 +32,10 @@ from quorate.ledger.entries import (
 from quorate.ledger.following import Follower
 from quorate.ledger.merkle import MerkleTree
 from quorate.ledger.policy import Policy
-from quorate.ledger.receipts import Receipt, decode_signatures
-from quorate.ledger.rows import read_row
+from quorate.ledger.receipts import Receipt
+from quorate.ledger.rows import read_link, read_row
 from quorate.ledger.sqlite import Row, SQLiteStore
+from quorate.ledger.tip import read_tip
 from quorate.ledger.verification import Progress, VerifyReport, verify_store
 
 
@@ -54,8 +56,8 @@ class Ledger:
         """Work on an open ``store``; without ``signers`` it can only be read.
 
         Raises:
-            UsageError: the last entry was signed by none of these keys.
-            VerificationError: the last entry is damaged.
+            UsageError: the last entry was signed by other keys than ``signers``.
+            VerificationError: the last entry is damaged, or follows nothing.
         """
         self._store = store
         self._signers = tuple(signers)
@@ -72,10 +74,21 @@ class Ledger:
         self._tree_prev = first_prev(self._origin)
         self._appender: Appender | None = None
         if self._signers:
-            self._check_last()
-            self._appender = Appender(
-                store, self._signers, clock, read=self._receipt, committed=self._grow
-            )
+            self._appender = self._begin_appending(Policy.of(self._verifiers))
+
+    def _begin_appending(self, policy: Policy) -> Appender:
+        own = [s.key_id for s in self._signers]
+        read = partial(read_tip, origin=self._origin, policy=policy, own=own)
+        row = self._store.last()
+        return Appender(
+            self._store,
+            self._signers,
+            self._clock,
+            last=None if row is None else read(row),
+            read=self._receipt,
+            read_tip=read,
+            committed=self._grow,
+        )
 
     @classmethod
     def open(
@@ -153,7 +166,7 @@ class Ledger:
         Args:
             kind: what it is, in lower-case words, such as ``decision``.
             body: any JSON value.
-            trace_id: id of the larger story. It outlives an erased body: keep it opaque.
+            trace_id: id of the larger story. It stands outside the body: keep it opaque.
             parent: id of what this follows from.
             key: idempotency key. If an entry with that key is there with the same kind and
                 body, its receipt is returned and nothing is written.
@@ -165,10 +178,11 @@ class Ledger:
                 1970; ``None`` for any.
 
         Raises:
-            UsageError: an argument cannot be used, the key stands for another body, or the
-                ledger was opened for reading.
+            UsageError: an argument cannot be used, the key stands for another body, the
+                ledger was opened for reading, or other keys signed its last entry.
             VerificationError: the last entry was written by another process and does not
-                verify, or is gone; or what was written is not there. Nothing was written.
+                verify, or follows nothing, or is gone; or what was written is not there.
+                Nothing was written.
             HeadMovedError: the log has not ``expect`` entries, or one since for which
                 ``unless`` is true; nothing was written.
             EntryTimeError: the entry's time is not ``within``; nothing was written.
@@ -181,7 +195,15 @@ class Ledger:
     def append_anyway(self, kind: str, body: Any) -> Receipt:
         """Seal ``body`` as :meth:`append` does, even where the last entry does not verify.
 
-        There it follows nothing, so that the log is seen to be broken there ever after.
+        There it follows nothing, so that the log is seen to be broken there ever after, and
+        :meth:`append` appends nothing any more. Upon a last entry that verifies, but that not all
+        of this ledger's keys signed, it is sealed as upon any other.
+
+        Raises:
+            UsageError: as :meth:`append`; but where other keys signed the last entry only if
+                the log was empty when it was opened, and so was begun with those keys.
+            VerificationError: what was written is not there.
+            StoreError: it could not be written.
         """
         appender = self._writing()
         return appender.submit([appender.prepare(kind, body, None, None, None)], anyway=True)[0]
@@ -308,28 +330,6 @@ class Ledger:
     def _receipt(self, row: Row) -> Receipt:
         return read_row(row, self._origin, self._policy)
 
-    def _check_last(self) -> None:
-        row = self._store.last()
-        if row is None:
-            return
-        try:
-            receipt = self._receipt(row)
-        except VerificationError as error:
-            if error.rule != "signature":
-                raise
-            signers = [s.key_id for s in decode_signatures(row.signatures.decode("ascii"))]
-            if set(signers) == {s.key_id for s in self._signers}:
-                raise
-            signed, known = ", ".join(signers), ", ".join(v.key_id for v in self._verifiers)
-            raise UsageError(
-                f"this ledger was last signed by key {signed}, not by {known}; "
-                "open it with the key it was begun with"
-            ) from error
-        if {s.key_id for s in receipt.signatures} != {s.key_id for s in self._signers}:
-            raise UsageError(
-                "this ledger was last signed by other keys; open it with the keys it was begun with"
-            )
-
     # -- proving
 
     def checkpoint(self) -> str:
@@ -372,10 +372,7 @@ class Ledger:
         """Add a row that this object did not write itself to the tree, checking that it follows."""
         seq = self._tree.size
         receipt = self._receipt(row)
-        if row.seq != seq:
-            raise VerificationError(f"found number {row.seq} instead", index=seq, rule="sequence")
-        if receipt.previous_hash != self._tree_prev:
-            raise VerificationError("it does not follow its predecessor", index=seq, rule="chain")
+        read_link(row.seq, row.entry, seq, self._tree_prev)
         self._tree.append(entry_hash(row.entry))
         self._tree_prev = receipt.entry_hash
 

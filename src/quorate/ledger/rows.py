@@ -36,6 +36,34 @@ def read_row(row: Row, origin: str, policy: Policy | None) -> Receipt:
     return receipt
 
 
+def read_link(number: int, raw: bytes, seq: int, prev: str | None) -> Entry:
+    """Read the entry ``seq``, which follows the one with the hash ``prev``.
+
+    Args:
+        number: of the row.
+        raw: bytes of its entry.
+        seq: number of the entry that is to be there.
+        prev: hash of the entry before, hex, or what stands there in the first; ``None`` where
+            that is not known.
+
+    Raises:
+        VerificationError: rule ``sequence``, ``entry`` or ``chain``: it is missing, is none, or
+            does not follow.
+    """
+    if number != seq:
+        raise VerificationError(f"found number {number} instead", index=seq, rule="sequence")
+    try:
+        entry = Entry.decode(raw)
+    except UsageError as error:
+        raise VerificationError(str(error), index=seq, rule="entry") from error
+    if entry.seq != seq:
+        raise VerificationError(f"it says it is number {entry.seq}", index=seq, rule="entry")
+    if prev is not None and entry.prev != prev:
+        before = "the origin" if seq == 0 else "the entry before"
+        raise VerificationError(f"it does not follow {before}", index=seq, rule="chain")
+    return entry
+
+
 def check_look_up(row: Row, entry: Entry) -> None:
     """Check that the indexed columns of a row repeat its entry.
 

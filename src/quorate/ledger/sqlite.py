@@ -42,6 +42,7 @@ _DERIVED: Final = "CREATE TABLE derived (name TEXT PRIMARY KEY, state BLOB NOT N
 _COLUMNS: Final = "seq, entry, body, salt, signatures, kind, trace_id, key"
 _LOCK_SECONDS: Final = 30.0
 _RETRY_SECONDS: Final = 0.01
+_SHOWN: Final = 100
 
 
 class Row(NamedTuple):
@@ -65,6 +66,11 @@ def _as_row(values: tuple[Any, ...]) -> Row:
     ):
         raise VerificationError("a column is of another type", index=row.seq, rule="store")
     return row
+
+
+def _shortened(statement: str) -> str:
+    # Whoever has the file may have written it, and terminals obey some characters.
+    return ascii(statement if len(statement) <= _SHOWN else statement[:_SHOWN] + "...")
 
 
 def no_fault(_point: str) -> None:
@@ -215,7 +221,9 @@ class SQLiteStore:
         if application != APPLICATION_ID and found.isdisjoint(_SCHEMA):
             raise StoreError(f"{self.name} is a database, but not a ledger")
         if application != APPLICATION_ID or version != USER_VERSION:
-            raise self._other_layout()
+            raise self._other_layout(
+                f"it says that it is of application {application} and version {version}"
+            )
         self._check_layout(found)
 
     def _layout(self) -> set[str]:
@@ -223,12 +231,15 @@ class SQLiteStore:
         return {row[0].decode("utf-8", "replace") for row in rows}
 
     def _check_layout(self, found: set[str]) -> None:
-        if found - {_DERIVED} != set(_SCHEMA):
-            raise self._other_layout()
+        more, missing = found - {_DERIVED, *_SCHEMA}, set(_SCHEMA) - found
+        if more:
+            raise self._other_layout(f"{_shortened(min(more))} is not part of it")
+        if missing:
+            raise self._other_layout(f"{_shortened(min(missing))} is missing")
 
-    def _other_layout(self) -> VerificationError:
+    def _other_layout(self, what: str) -> VerificationError:
         return VerificationError(
-            f"the layout of {self.name} is not that of a ledger of version {USER_VERSION}",
+            f"the layout of {self.name} is not that of a ledger of version {USER_VERSION}: {what}",
             rule="layout",
         )
 
@@ -292,21 +303,33 @@ class SQLiteStore:
     ) -> None:
         """Write rows, inside a :meth:`transaction`.
 
+        A trigger that somebody put into the file could keep a row out, change it, or change
+        others as it is written. SQLite counts what it changes, and apart from that what a
+        statement changes itself, without its triggers: both have to come to the rows. What a
+        rule of another layout deletes to make room for a row is in neither count; that, and
+        what changes the file between two writes, is found where the layout is looked at
+        (:meth:`check_same`, :meth:`begin`) and by verification.
+
         Raises:
-            VerificationError: rule ``layout``: the last of them is not there then, as a trigger
-                that somebody put into the file can have it.
+            VerificationError: rule ``layout``: not just these rows were written.
         """
         statement = f"INSERT INTO entries ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
+        before, landed = self._db.total_changes, 0
         if self._fault_point is no_fault:
-            self._db.executemany(statement, rows)
+            landed = self._db.executemany(statement, rows).rowcount if rows else 0
         else:
             for row in rows:
-                self._db.execute(statement, row)
+                landed += self._db.execute(statement, row).rowcount
                 self._fault_point(f"inserted {row[0]}")
-        if rows and self.tip() != (rows[-1][0], rows[-1][1].encode()):
+        changed = self._db.total_changes - before
+        if rows and not (
+            landed == len(rows)
+            and changed == len(rows)
+            and self.tip() == (rows[-1][0], rows[-1][1].encode())
+        ):
             raise VerificationError(
-                f"{self.name} does not keep what is written to it: its layout is not that of a "
-                "ledger",
+                f"{self.name} does not keep what is written to it, or changes more: its layout "
+                "is not that of a ledger",
                 index=rows[-1][0],
                 rule="layout",
             )
