@@ -152,6 +152,19 @@ def test_evidence_that_cannot_go_in_leaves_the_card_alone(
     assert (here / "card.json").read_text() == text_of(card)
 
 
+def test_evidence_of_another_name_is_named(here, quorate, ledger):
+    card = small(name="Route planner", version="1.0.0")
+    (here / "card.json").write_text(text_of(card))
+    asked = ["card", "evidence", "card.json", ledger, "--key", "ledger.pub", "-o", "full.json"]
+    code, _, err = quorate(*asked)
+    told = " ".join(err.split())
+    assert code == 2
+    assert "no evidence of 'Route planner' '1.0.0'" in told
+    assert f"but evidence of {SYSTEM.name!r} {SYSTEM.version!r}, {SYSTEM.name!r} '0.9'" in told
+    assert "one name and version" in told
+    assert not (here / "full.json").exists()
+
+
 def test_what_is_no_card_is_told_in_three_lines_and_what_to_do(here, quorate):
     (here / "bad.json").write_text("{nope")
     code, out, err = quorate("card", "check", "bad.json")

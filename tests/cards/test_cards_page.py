@@ -2,16 +2,20 @@
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from evidence_tools import item
 
 from quorate.cards import EXPERTS, TrustStore, bounds
 from quorate.cards import signatures as states
 from quorate.cards.signed_form import WHOLE
+from quorate.cli.app import run
 from quorate.compliance import load_profile
 from quorate.compliance.offered import form_of
 from quorate.compliance.schemas import misfit
@@ -35,6 +39,42 @@ def test_every_snippet_runs(block, tmp_path):
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def sessions():
+    """The commands that the page shows, block by block."""
+    found = re.findall(r"(?:^    quorate .*\n)+", TEXT, re.MULTILINE)
+    return [[shlex.split(line, comments=True)[1:] for line in each.splitlines()] for each in found]
+
+
+def test_the_sessions_of_the_page_can_be_typed(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    first, second = sessions()
+    assert (len(first), len(second)) == (4, 7)
+    for arguments in [*first, *second]:
+        if arguments[:2] == ["comply", "seal"]:
+            fill_in(tmp_path / "evidence.json", "hitlContact")
+        code = run(arguments)
+        out, err = capfd.readouterr()
+        assert code == 0, (arguments, err)
+    assert "8. Human-in-the-Loop Gate (hitlContact): covered" in out
+    assert "signatures: verified" in out
+    # Piece by piece, as the page says.
+    fill_in(tmp_path / "evidence.json", "riskAssessment")
+    assert run([*second[3], "--force"]) == 0
+    for arguments in second[4:]:
+        assert run(arguments) == 0
+    assert "experts: 2 of 14 covered" in capfd.readouterr().out
+
+
+def fill_in(path, field):
+    """Fill in one item of those that were written to be filled in."""
+    members = json.loads(path.read_text("utf-8"))
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    sample = item(field).body()
+    members["metadata"][field] |= {name: sample[name] for name in ("status", "data", "digest")}
+    members["metadata"][field] |= {"source": "J. Doe", "time": now}
+    path.write_text(json.dumps(members), "utf-8")
 
 
 def test_the_trust_store_is_one():

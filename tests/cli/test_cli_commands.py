@@ -212,7 +212,7 @@ def test_run_with_another_key_is_refused(here, quorate):
     assert quorate("keys", "new", "keys/ledger.key")[0] == 0
     code, _, err = quorate("run", "quorate.toml", "tasks.jsonl", "-o", "new.jsonl")
     assert code == 2
-    assert "open it with the key it was begun with" in err
+    assert "open it with the key or keys it was begun with" in err
 
 
 def test_run_with_a_key_that_others_can_read_is_refused(here, quorate):

@@ -10,7 +10,8 @@ from quorate.arbitration import Arbiter
 from quorate.compliance import EvidenceSet, System, evaluate
 from quorate.compliance.collect import seal_evidence, survey
 from quorate.compliance.declaring import declare_system
-from quorate.compliance.drills import halt_drill, override_drill, scripted
+from quorate.compliance.drill_work import scripted
+from quorate.compliance.drills import halt_drill, override_drill
 from quorate.core.canonical import digest
 from quorate.core.identity import Ed25519Signer
 from quorate.core.independence import Independence

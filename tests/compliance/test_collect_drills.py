@@ -1,8 +1,11 @@
 """Drills, collected: none of another system, none stale, none sealed otherwise than it went."""
 
+from dataclasses import replace
+
 import pytest
 from collect_tools import DAY, Place, failed, lacking, shown, whole_reason
 
+from quorate.compliance.coverage import Lacking
 from quorate.ledger import Ledger
 
 
@@ -28,6 +31,21 @@ def test_a_script_s_drills_say_so_and_are_not_the_system_s(whole):
     assert item.source == "quorate.collect.scripted_halt_drill"
     assert "scripted experts stood in" in item.data["reason"]
     assert "a script stood in" in lacking(found)["both_drills"]
+
+
+def test_a_script_is_not_asked_for_where_the_system_s_own_experts_passed(whole):
+    found = whole.survey()
+    panels = {"halt_drill", "override_drill"}
+    assert panels <= set(lacking(found))
+    # Now the panel's own passed the one, and nobody drilled with a script.
+    passed = next(one for one in found.items if one.source.endswith(".scripted_halt_drill"))
+    own = passed.model_copy(update={"source": "quorate.collect.halt_drill"})
+    no_script = [Lacking(f"scripted_{name}", ("f",), "drill") for name in sorted(panels)]
+    told = replace(found, items=(own,), lacking=tuple(no_script)).wanted
+    assert [one.collector for one in told] == ["scripted_override_drill"]
+    failed_ = own.model_copy(update={"status": "failed"})
+    told = replace(found, items=(failed_,), lacking=tuple(no_script)).wanted
+    assert list(told) == no_script
 
 
 def test_a_drill_goes_stale(whole):

@@ -31,7 +31,8 @@ from quorate.compliance.committing import (
     record_measurement,
 )
 from quorate.compliance.drill_record import Drill
-from quorate.compliance.drills import Workforce, halt_drill, override_drill
+from quorate.compliance.drill_work import Workforce
+from quorate.compliance.drills import halt_drill, override_drill
 from quorate.compliance.evidence import Evidence, Scope
 from quorate.core.canonical import digest
 from quorate.core.errors import UsageError, VerificationError

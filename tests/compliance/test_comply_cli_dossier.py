@@ -1,5 +1,7 @@
 """``quorate comply dossier`` and ``verify``: handed over, checked elsewhere, sealed as a whole."""
 
+import json
+import re
 import shutil
 from pathlib import Path
 
@@ -7,7 +9,7 @@ import pytest
 from comply_tools import POLICY, forge, save, written
 
 from quorate.cli.app import run
-from quorate.compliance import EvidenceSet
+from quorate.compliance import ComplianceReport, EvidenceSet
 from quorate.compliance.dossier import verify_dossier
 from quorate.ledger import Bundle, Policy
 
@@ -59,6 +61,26 @@ def test_a_dossier_names_all_entries_that_its_evidence_was_made_from(dossier):
         bundle.verify(trust)
         assert bundle.seq == seq
     assert run(["verify", str(dossier / f"bundles/{min(named):06d}.json"), *POLICY]) == 0
+
+
+def test_both_pages_tell_the_same_of_what_was_not_declared(dossier):
+    report = ComplianceReport.from_dict(json.loads((dossier / "report.json").read_text()))
+    assert report.undeclared
+    pages = {}
+    for name in ("report.html", "annex-iv.html"):
+        text = re.sub("<[^>]+>", "", (dossier / name).read_text())
+        _, _, rest = text.partition("Not declared, so taken to hold")
+        before = "What the ledger does not show" if name == "report.html" else "Nor declared"
+        told, found, _ = rest.partition(before)
+        assert found
+        pages[name] = set(re.findall(r"[a-z]+(?:_[a-z]+)+", told))
+    assert set(pages["report.html"]) == set(report.undeclared) == set(pages["annex-iv.html"])
+    assert "Nor declared, for obligations" in (dossier / "annex-iv.md").read_text()
+    order = [
+        (dossier / "annex-iv.html").read_text().find(f"Other evidence: Article {n}")
+        for n in (9, 12, 15)
+    ]
+    assert order == sorted(order)
 
 
 def test_without_seal_what_was_collected_now_is_left_out(comply):

@@ -5,10 +5,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from comply_tools import POLICY, ago, entries, forge, save, written
+from comply_tools import POLICY, ago, entries, forge, save, tamper, written
 from evidence_tools import data_for, form_of
 
-from quorate.compliance import Evidence, System, load_profile
+from quorate.compliance import Evidence, EvidenceSet, System, load_profile
 from quorate.compliance.offered import objection
 from quorate.compliance.times import microseconds
 
@@ -210,6 +210,76 @@ def test_a_page_that_cannot_be_saved_is_told_before_anything_is_sealed(comply):
         assert code == 5
         assert "there is no folder none" in err or "quorate[reports]" in err
     assert entries() == size
+
+
+def test_evidence_is_sealed_piece_by_piece(comply, told):
+    first = written("riskAssessment")
+    save("people.json", first)
+    assert comply("seal", "people.json", "quorate.toml")[0] == 0
+    size = entries()
+    code, _, err = comply("seal", "people.json", "quorate.toml")
+    assert (code, entries()) == (2, size)
+    assert "people.sealed.json is there already" in err
+    assert "--output (-o)" in err
+    assert "--force" in err
+    save("people.json", first, written("dataQuality"))
+    code, out, _ = comply("seal", "people.json", "quorate.toml", "--force")
+    assert (code, entries()) == (0, size + 1)
+    assert "sealed 1 item in" in out
+    assert "sealed already, the same, and not sealed again: riskAssessment" in out
+    made = EvidenceSet.read("people.sealed.json")
+    assert [one.receipt.seq for one in made.items] == [size - 1, size]
+    assert {one.seq for one in made.receipts} == {size - 1, size}
+    code, members = told("seal", "people.json", "quorate.toml", "-o", "again.json")
+    assert (code, members["sealed"], members["sealed_before"]) == (0, 0, 2)
+    assert entries() == size + 1
+
+
+def test_an_entry_that_was_changed_seals_nothing_already(comply):
+    """An item is written into the body of an entry that never sealed it."""
+    known, wanted = (written("riskAssessment", source=name) for name in ("J. Roe", "J. Doe"))
+    save("known.json", known)
+    save("next.json", written("dataQuality"))
+    for name in ("known.json", "next.json"):
+        assert comply("seal", name, "quorate.toml")[0] == 0
+    size = entries()
+    change = "UPDATE entries SET body = replace(body, ?, ?) WHERE seq = ?"
+    tamper(change, "J. Roe", "J. Doe", size - 2)
+    save("wanted.json", wanted | {"time": known["time"]})
+    code, _, err = comply("seal", "wanted.json", "quorate.toml")
+    assert (code, entries()) == (4, size)
+    assert f"entry {size - 2}" in err
+    assert not Path("wanted.sealed.json").exists()
+
+
+def test_what_others_were_sealed_after_is_sealed_again(comply, told):
+    """The last of a field and source counts, so what came before it has to be the last again."""
+    old, new = written("riskAssessment"), written("riskAssessment", time=ago(minutes=1))
+    for number, one in enumerate((old, new, old)):
+        save(f"e{number}.json", one)
+        code, members = told("seal", f"e{number}.json", "quorate.toml")
+        assert (code, members["sealed"]) == (0, 1)
+
+
+def test_a_later_time_is_asked_for_where_a_failure_stands(comply, told):
+    failed = written("riskAssessment", status="failed", data={"reason": "two open"})
+    save("failed.json", failed)
+    save("passed.json", written("riskAssessment", time=failed["time"]))
+    for name in ("failed.json", "passed.json"):
+        assert comply("seal", name, "quorate.toml")[0] == 0
+    found = result(told("report", *POLICY)[1], "EUAIACT-ART9-002")
+    assert found["state"] == "failed"
+    assert any("not of a later time" in each for each in found["reasons"])
+    save("later.json", written("riskAssessment", time=ago(minutes=1)))
+    assert comply("seal", "later.json", "quorate.toml")[0] == 0
+    assert result(told("report", *POLICY)[1], "EUAIACT-ART9-002")["state"] == "shown"
+
+
+def test_a_file_that_is_no_json_is_named(comply):
+    Path("bad.json").write_text("{")
+    code, _, err = comply("seal", "bad.json", "quorate.toml")
+    assert code == 2
+    assert "the evidence file bad.json: $: not JSON" in err
 
 
 # -- what an item looks like

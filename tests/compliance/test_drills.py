@@ -8,10 +8,11 @@ import pytest
 from collect_tools import DAY, SCOPE, SYSTEM, Clock, Place, declaration, experts, lacking
 
 from quorate.arbitration import Arbiter
-from quorate.compliance import drills
+from quorate.compliance import drill_work, drills
 from quorate.compliance.declaring import declare_system
 from quorate.compliance.drill_record import Drill
-from quorate.compliance.drills import Workforce, halt_drill, of_panel, override_drill, scripted
+from quorate.compliance.drill_work import Workforce, of_panel, scripted
+from quorate.compliance.drills import halt_drill, override_drill
 from quorate.core.errors import UsageError, VerificationError
 from quorate.core.identity import Ed25519Signer
 from quorate.hub import Expert, Hub, Panel, Policy
@@ -68,7 +69,7 @@ def test_a_guard_that_does_not_guard_is_seen_and_sealed_as_failed(ledger, monkey
     monkeypatch.setattr(Guard, "check", lambda self: None)
     monkeypatch.setattr(Guard, "seal", lambda self, items: ledger.append_all(items))
     # Nobody stops what hangs either: it is not waited for here for a whole minute.
-    monkeypatch.setattr(drills, "_WAIT_SECONDS", 1.0)
+    monkeypatch.setattr(drill_work, "WAIT_SECONDS", 1.0)
     result = halt_drill(ledger, scope=SCOPE, by="J. Doe", work=scripted())
     assert not result.passed
     assert result.drill.seen["calls_after"] >= 4
@@ -436,7 +437,7 @@ def test_the_commands_drill_and_say_so(folder, capsys):
 
 def test_a_drill_that_fails_exits_4(folder, capsys, monkeypatch):
     monkeypatch.setattr(Guard, "check", lambda self: None)
-    monkeypatch.setattr(drills, "_WAIT_SECONDS", 1.0)
+    monkeypatch.setattr(drill_work, "WAIT_SECONDS", 1.0)
     who = ["--by", "J. Doe", "--system", "s", "--version", "1"]
     assert run("drill", "halt", folder / "quorate.toml", *who) == 4
     assert "It FAILED" in capsys.readouterr().out

@@ -241,7 +241,10 @@ def test_a_failure_does_not_expire_and_its_own_source_takes_it_back():
     assert found.items[0].reason.startswith("test found later that it passed; before, test found")
     # At the same moment, or by an item that shows nothing, nothing is taken back.
     same = item("eventLogging", status="failed")
-    assert report(evidence(same, item("eventLogging"))).result(LOGGING).state == "failed"
+    kept = report(evidence(same, item("eventLogging"))).result(LOGGING)
+    assert kept.state == "failed"
+    assert "not of a later time" in kept.reasons[0]
+    assert "of a later time" in kept.advice
     bound, receipts = sealed([failed])
     unsealed = EvidenceSet(SYSTEM, (*bound, item("eventLogging")), tuple(receipts))
     assert report(unsealed).result(LOGGING).state == "failed"

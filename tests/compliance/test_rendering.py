@@ -1,6 +1,8 @@
 """Reports on a terminal and as Markdown: all of it told, in words and signs, and nothing more."""
 
+import html
 import re
+from importlib.util import find_spec
 
 import pytest
 from evidence_tools import SYSTEM, TODAY, core_items, evidence, item
@@ -8,7 +10,8 @@ from report_tools import NASTY, made, reported, several_states
 from rich.cells import cell_len
 
 from quorate.compliance import DISCLAIMER, EvidenceSet, System, evaluate
-from quorate.compliance.rendering import render_markdown, render_terminal
+from quorate.compliance.coverage import Coverage, Lacking
+from quorate.compliance.rendering import render_html, render_markdown, render_terminal
 from quorate.compliance.rendering.markdown import plain
 from quorate.compliance.rendering.terminal import LEAST_WIDTH, MOST_WIDTH
 from quorate.compliance.rendering.words import (
@@ -271,3 +274,38 @@ def test_a_drill_by_a_script_says_so_where_it_is_shown(profile):
     for scripted, own in zip(texts("scripted"), texts("own"), strict=True):
         assert "scripted experts" in scripted
         assert "scripted experts" not in own
+
+
+# -- what blocks, where nothing could, and what the ledger lacks
+
+
+def forms(report, **more):
+    """The report in every form that is at hand, as one line each."""
+    yield flat(render_terminal(report, **more))
+    yield flat(re.sub(r"\\", "", render_markdown(report, **more)))
+    if find_spec("jinja2"):
+        yield flat(html.unescape(re.sub("<[^>]+>", " ", render_html(report, **more))))
+
+
+def test_a_profile_without_blockers_is_not_said_to_have_them_shown():
+    for text in forms(reported(EvidenceSet(SYSTEM), "experts")):
+        assert "no check of this profile is a blocker" in text
+        assert "every blocker" not in text
+    for text in forms(reported(evidence(*core_items()))):
+        assert "every blocker that applies is shown" in text
+        assert "no check of this profile" not in text
+
+
+def test_what_a_collector_lacks_is_the_next_step_of_its_checks():
+    why = "nobody declared how long a silence is normal; declare it: --silence SECONDS"
+    found = (
+        Lacking("gapless_logging", ("art_12.par_1",), why),
+        Lacking("scripted_halt_drill", ("art_14.par_4.e",), "a script's"),
+    )
+    coverage = Coverage("log", 3, lacking=found)
+    bare = reported(EvidenceSet(SYSTEM), "full")
+    for text in forms(bare, coverage=coverage):
+        assert text.lower().count(f"next: art_12.par_1: {why}".lower()) == 2
+        assert "next: art_14.par_4.e: a script's" not in text.lower()
+    for text in forms(reported(evidence(item("art_12.par_1")), "full"), coverage=coverage):
+        assert f"next: art_12.par_1: {why}".lower() not in text.lower()

@@ -11,6 +11,7 @@ from quorate.cards.coverage import EXPERTS, ExpertCoverage
 from quorate.cards.problems import ERROR, WARNING, Problem
 from quorate.cards.signatures import SignatureReport
 from quorate.compliance import ComplianceReport
+from quorate.compliance.rendering.words import STATES
 from quorate.compliance.rules import MISSING
 from quorate.core.errors import UsageError
 from quorate.core.text import counted, printable
@@ -117,7 +118,8 @@ class CardVerdict:
             return "\n".join(lines)
         lines.append(self.signatures.describe())
         lines += self._experts()
-        lines.append(f"AI Act: {self.ai_act.describe()}")
+        first, *others = self.ai_act.sentences()
+        lines += [f"AI Act: {first}", *(f"  {each}" for each in others)]
         return "\n".join(lines)
 
     def _experts(self) -> list[str]:
@@ -127,7 +129,7 @@ class CardVerdict:
             if each.state == MISSING:
                 continue
             why = f": {'; '.join(each.reasons)}" if each.reasons else ""
-            mark = "covered" if each.covered else f"{each.state}{why}"
+            mark = "covered" if each.covered else f"{STATES[each.state].word}{why}"
             lines.append(
                 f"  {each.expert.number}. {each.expert.name} ({each.expert.field}): {mark}"
             )

@@ -15,14 +15,17 @@ import typer
 from quorate.cli.shown import AsJson, note, print_json, put, say, write_new
 from quorate.cli.where import Keys, PolicyFile
 from quorate.core.errors import OperationalError, UsageError, VerificationError
-from quorate.core.text import counted
+from quorate.core.text import counted, printable
 
 if TYPE_CHECKING:
     from quorate.cards.locating import Located
     from quorate.cards.verdict import CardVerdict
+    from quorate.compliance import System
+    from quorate.ledger import Ledger
 
 _INVALID: Final = 4
 _REFUSED: Final = 3
+_MOST_OTHERS: Final = 3
 
 app = typer.Typer(
     help="Check, begin and sign A2A agent cards, and put evidence in.", no_args_is_help=True
@@ -279,15 +282,12 @@ def evidence(
             raise VerificationError(shown.broken, rule="ledger")
         # What the ledger shows no more is not put into a card either.
         found = sealed_before(log, system, survey=shown)
+        items = [one for one in found.items if one.scope.version == system.version]
+        others = [] if items else _of_others(log, system)
     for each in found.notices:
         note(each)
-    items = [one for one in found.items if one.scope.version == system.version]
     if not items:
-        raise UsageError(
-            f"no evidence of {system.name!r} {system.version!r}, as the card names its agent, is "
-            f"sealed in {target}; fill some in and seal it: quorate comply init FOLDER --profile "
-            "experts, quorate comply seal"
-        )
+        raise UsageError(_none_of(system, target, others))
     seqs = {one.receipt.seq for one in items if one.receipt is not None}
     receipts = tuple(one for one in found.receipts if one.seq in seqs)
     made = with_evidence(content, EvidenceSet(system, tuple(items), receipts))
@@ -304,6 +304,40 @@ def evidence(
     else:
         say(f"put {counted(len(items), 'item')} into {written}: {', '.join(fields)}")
         say(f"  next: quorate card sign {written} --key KEY --kid KID")
+
+
+def _of_others(log: Ledger, system: System) -> list[str]:
+    """The other systems and versions that evidence in a ledger is of, as texts."""
+    from quorate.compliance.evidence import KIND, Evidence
+
+    found: dict[str, None] = {}
+    for receipt in log.follow(lambda entry: entry.kind == KIND).read():
+        body = receipt.payload
+        # What is no evidence is of no system.
+        with suppress(UsageError):
+            scope = Evidence.read(body if isinstance(body, dict) else None).scope
+            if (scope.system, scope.version) != (system.name, system.version):
+                found[f"{scope.system!r} {scope.version!r}"] = None
+    return list(found)
+
+
+def _none_of(system: System, target: str, others: list[str]) -> str:
+    """That nothing is sealed of an agent; and of which others something is."""
+    told = (
+        f"no evidence of {system.name!r} {system.version!r}, as the card names its agent, is "
+        f"sealed in {target}"
+    )
+    if others:
+        named = ", ".join(others[:_MOST_OTHERS])
+        more = "" if len(others) <= _MOST_OTHERS else f" and {len(others) - _MOST_OTHERS} more"
+        return printable(
+            f"{told}, but evidence of {named}{more} is; give card, system.toml and evidence one "
+            "name and version, and seal the evidence under these"
+        )
+    return printable(
+        f"{told}; fill some in and seal it: quorate comply init FOLDER --profile experts --name "
+        "NAME --version VERSION, quorate comply seal"
+    )
 
 
 def _check_where(output: Path | None, *, in_place: bool) -> None:

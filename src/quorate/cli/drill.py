@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from quorate.cli.comply.options import SYSTEM
-from quorate.cli.halt import HERE, SignerFile, Target, is_panel, writing_to
-from quorate.cli.shown import AsJson, note, print_json, progress, say
+from quorate.cli.halt import HERE, SignerFile, Target, is_panel, resuming, writing_to
+from quorate.cli.shown import AsJson, note, print_json, progress, say, tell
 from quorate.core.canonical import parse
 from quorate.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from quorate.compliance.drills import DrillResult, Workforce
+    from quorate.compliance.drill_work import Workforce
+    from quorate.compliance.drills import DrillResult
 
 _FAILED: Final = 4
 
@@ -52,7 +53,15 @@ By = Annotated[
         show_default=False,
     ),
 ]
-Why = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it is sealed.")]
+Why = Annotated[
+    str | None,
+    typer.Option(
+        "--reason",
+        metavar="TEXT",
+        help="Why; it is sealed. Else what the drill is for.",
+        show_default=False,
+    ),
+]
 OwnPanel = Annotated[
     bool,
     typer.Option(
@@ -79,7 +88,7 @@ def halt(
     by: By = None,
     system: SystemName = None,
     version: Version = None,
-    reason: Why = "drill",
+    reason: Why = None,
     own: OwnPanel = False,
     task: TaskInput = None,
     signer: SignerFile = None,
@@ -88,12 +97,14 @@ def halt(
     """Halt work that is under way, see that nothing is dispatched after it, and lift the halt.
 
     The work is a script's unless --panel is given. Exits 4 if it did not hold. While it lasts,
-    nothing else is dispatched from that ledger.
+    nothing else is dispatched from that ledger: a 'quorate run' over it ends with exit 3. Ctrl-C
+    lifts the drill's own halt.
     """
-    from quorate.compliance.drills import halt_drill
+    from quorate.compliance.drills import HALT_WHY, halt_drill
 
     scope = _scope(system, version)
-    run = partial(halt_drill, scope=scope, by=_who(by), reason=reason)
+    why = HALT_WHY if reason is None else reason
+    run = partial(halt_drill, scope=scope, by=_who(by), reason=why)
     _drill(run, target, signer, own=own, task=task, as_json=as_json)
 
 
@@ -104,7 +115,7 @@ def override(
     by: By = None,
     system: SystemName = None,
     version: Version = None,
-    reason: Why = "drill",
+    reason: Why = None,
     own: OwnPanel = False,
     task: TaskInput = None,
     signer: SignerFile = None,
@@ -114,10 +125,11 @@ def override(
 
     The decisions are a script's unless --panel is given. Exits 4 if it did not hold.
     """
-    from quorate.compliance.drills import override_drill
+    from quorate.compliance.drills import OVERRIDE_WHY, override_drill
 
     scope = _scope(system, version)
-    run = partial(override_drill, scope=scope, by=_who(by), reason=reason)
+    why = OVERRIDE_WHY if reason is None else reason
+    run = partial(override_drill, scope=scope, by=_who(by), reason=why)
     _drill(run, target, signer, own=own, task=task, as_json=as_json)
 
 
@@ -134,6 +146,7 @@ def _drill(
         _workforce(target, own, task) as work,
         writing_to(target, signer) as (log, url),
         progress("drilling") as shown,
+        _told_of_its_halt(target, signer),
     ):
         shown(0, None)
         result = run(log, work=work)
@@ -155,6 +168,31 @@ def _drill(
         )
     if not result.passed:
         raise typer.Exit(_FAILED)
+
+
+@contextmanager
+def _told_of_its_halt(target: str, signer: Path | None) -> Iterator[None]:
+    """Where a drill ends early, say what became of the halt that it sealed."""
+    from quorate.compliance.drills import DrillInterrupted, HaltLeftError
+
+    try:
+        yield
+    except DrillInterrupted as cut:
+        if cut.halt is None:
+            tell("the drill halted nothing yet")
+        elif cut.in_force:
+            tell(_lifting(target, signer, cut.halt))
+        else:
+            tell(f"the drill's own halt, entry {cut.halt}, is lifted")
+        raise
+    except HaltLeftError as error:
+        tell(_lifting(target, signer, error.halt))
+        raise
+
+
+def _lifting(target: str, signer: Path | None, halt: int) -> str:
+    command = resuming(target, signer, halt)
+    return f"the drill's halt, entry {halt}, is still in force; this lifts it: {command}"
 
 
 def _who(by: str | None) -> str:
@@ -207,7 +245,7 @@ def _workforce(target: str, own: bool, task: str | None) -> Iterator[Workforce |
         given = parse(task)
     except UsageError as error:
         raise UsageError(f"--task is not JSON: {error}") from error
-    from quorate.compliance.drills import of_panel
+    from quorate.compliance.drill_work import of_panel
     from quorate.hub.panel import Panel
 
     # Experts may print, as their modules may that are run to be imported.

@@ -26,6 +26,12 @@ app = typer.Typer(help="Look into a ledger.", no_args_is_help=True)
 
 @app.command("ls")
 def ls(
+    where: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[LEDGER]", help="URL or file of the ledger, as --ledger.", show_default=False
+        ),
+    ] = None,
     ledger: Where = None,
     kind: Annotated[str | None, typer.Option(help="Only entries of this kind.")] = None,
     trace: Annotated[str | None, typer.Option(help="Only entries of this trace id.")] = None,
@@ -38,7 +44,9 @@ def ls(
     as_json: AsJson = False,
 ) -> None:
     """List entries, oldest first."""
-    with open_reading(ledger) as log:
+    if where is not None and ledger is not None:
+        raise UsageError(f"{where} and --ledger name a ledger; give one of them")
+    with open_reading(ledger if where is None else where) as log:
         found = list(islice(log.find(trace_id=trace, kind=kind, start=start), most + 1))
         shown, more = found[:most], len(found) > most
         if as_json:

@@ -49,7 +49,10 @@ def ledger_url(where: str | None) -> str:
     if where is not None:
         return where if is_url(where) else f"sqlite:///{where}"
     if not PANEL.is_file():
-        raise UsageError("name a ledger with --ledger; there is no quorate.toml in this folder")
+        raise UsageError(
+            "there is no quorate.toml in this folder; name a ledger, such as ledger.db, with "
+            "--ledger where the command has that option"
+        )
     from quorate.hub.panel import Panel
 
     return Panel.declared(PANEL).ledger_url

@@ -18,8 +18,8 @@ _ADVICE: Final = {
     "stale": "Establish {field} again, and seal the new item.",
     "out_of_scope": "Bring an item for {field} of this system and version: {form}.",
     "invalid": "Mend the items for {field}: {form}.",
-    "failed": "Mend what failed, establish {field} again, and seal the new item in place of "
-    "the failed one.",
+    "failed": "Mend what failed, establish {field} again, and seal the new item, of a later "
+    "time than the failed one, in its place.",
     "collected": "It was collected from the ledger: seal it with 'quorate comply report' and "
     "--seal, or 'quorate comply collect --seal'.",
     "broken": "No item mends this: get a copy of the ledger that is whole, and check it with "

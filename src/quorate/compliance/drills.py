@@ -3,7 +3,8 @@
 A halt drill decides a few tasks, has more under way, halts, and then tries to go on: what
 was under way has to be stopped, every further task refused, and no expert called. It lifts
 its own halt again, and no other, and shows that work goes on. Where a person halts before it
-does, it breaks off; where one does afterwards, that halt stays, and the drill fails.
+does, it breaks off; where one does afterwards, that halt stays, and the drill fails. One that
+is interrupted lifts its own halt first; one that is killed cannot.
 
 An override drill has two tasks decided, puts a person's answer in place of one and disregards
 the other, and asks the hub for both again. Either seals what it saw, passed or not, as
@@ -21,22 +22,20 @@ there, or name the script's panel in the policy too.
 from __future__ import annotations
 
 import asyncio
+import threading
 import uuid
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from fractions import Fraction
+from collections.abc import Awaitable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, Final
 
-from quorate.arbitration import Arbiter
-from quorate.arbitration.arbiter import Rule
+from quorate.compliance import drill_work
 from quorate.compliance.committing import read_scope
 from quorate.compliance.drill_record import (
     HALT,
     KIND,
     OVER,
     OVERRIDE,
-    PANEL,
-    SCRIPT,
     SCRIPTED,
     VERDICTS,
     Drill,
@@ -44,31 +43,58 @@ from quorate.compliance.drill_record import (
     OverrideEntries,
     drilled,
 )
+from quorate.compliance.drill_work import HANGS, Workforce, scripted
 from quorate.compliance.evidence import Scope
-from quorate.core.calls import Callee, run_blocking
+from quorate.core.calls import run_blocking
 from quorate.core.canonical import JSONValue, digest
-from quorate.core.errors import NoQuorum, OperationalError, UsageError
-from quorate.core.exact import as_text
+from quorate.core.errors import NoQuorum, OperationalError, QuorateError, UsageError
 from quorate.hub import panel_record
 from quorate.hub.deciding import decide
-from quorate.hub.experts import Answer, Expert
 from quorate.hub.hub import Hub
 from quorate.hub.outcomes import verdict_key
 from quorate.hub.oversight import POLL_SECONDS, Guard, HaltedError, Oversight, Reference
 from quorate.hub.oversight.rules import who, why
-from quorate.hub.panel import Panel
-from quorate.hub.policy import Policy
 from quorate.ledger import Ledger, Receipt
 
 _BEFORE: Final = 3
 _UNDER_WAY: Final = 2
 _AFTER: Final = 3
-_WAIT_SECONDS: Final = 60.0
 _SETTLED_SECONDS: Final = 0.5
 _STEP_SECONDS: Final = 0.01
-_HANGS: Final = "hang"
-_AGREED: Final = "as agreed"
 _PUT: Final = "a drill: put in its place by a person"
+
+HALT_WHY: Final = "to see that a halt stops the work"
+OVERRIDE_WHY: Final = "to see that what a person puts in place of a decision stands"
+
+
+class DrillInterrupted(KeyboardInterrupt):
+    """Ctrl-C in a halt drill, once its own halt was lifted, or could not be.
+
+    Attributes:
+        halt: entry of the halt that the drill sealed; ``None`` where it sealed none.
+        in_force: whether that halt still is.
+    """
+
+    def __init__(self, halt: int | None, *, in_force: bool) -> None:
+        """Say which halt, and what became of it."""
+        super().__init__("interrupted")
+        self.halt = halt
+        self.in_force = in_force
+
+
+class HaltLeftError(OperationalError):
+    """A drill broke off, and could not lift the halt that it had sealed.
+
+    Attributes:
+        halt: its entry; work goes on once it is resumed.
+    """
+
+    def __init__(self, halt: int, why: QuorateError) -> None:
+        """Say which halt, and what the drill broke off at."""
+        super().__init__(
+            f"the drill broke off, and its halt, entry {halt}, is still in force: {why}"
+        )
+        self.halt = halt
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,106 +119,12 @@ class DrillResult:
         return {"seq": self.receipt.seq, "hash": self.receipt.entry_hash, **self.drill.to_dict()}
 
 
-@dataclass(slots=True)
-class Workforce:
-    """Who is at work in a drill.
-
-    Attributes:
-        kind: ``"scripted"`` or ``"panel"``.
-        experts: the roster.
-        arbiter: who folds.
-        policy: what follows a refusal.
-        declared: the panel's declaration, to be sealed before its verdicts.
-        task: what they are given; scripted ones are told in it to hang.
-        every: all that may come to be asked.
-        calls: how often any of them was called so far.
-    """
-
-    kind: str
-    experts: Sequence[Expert]
-    arbiter: Rule | Arbiter
-    policy: Policy
-    declared: Mapping[str, Any]
-    task: JSONValue
-    every: Sequence[Expert]
-    panel: Panel | None = None
-    calls: int = field(default=0)
-
-    def __post_init__(self) -> None:
-        """Count the calls of each from here on."""
-        for expert in self.every:
-            expert.callee = self._counted(expert.callee)
-
-    def _counted(self, callee: Callee) -> Callee:
-        """The same, each call of it counted as it begins."""
-        function: Callable[[Any], Any] = callee.function
-
-        async def asynchronous(task: Any) -> Any:
-            self.calls += 1
-            return await function(task)
-
-        def plain(task: Any) -> Any:
-            self.calls += 1
-            return function(task)
-
-        return Callee(callee.name, asynchronous if callee.is_async else plain)
-
-
-def scripted() -> Workforce:
-    """Experts that agree on everything, and hang where a task says so; they are named scripted."""
-    experts = [Expert(name, _agrees, timeout=_WAIT_SECONDS) for name in SCRIPT]
-    arbiter = Arbiter(quorum=Fraction(3, 4))
-    declared = {
-        "rule": panel_record.RULE,
-        "protocol": arbiter.protocol,
-        "parameters": arbiter.parameters,
-        "roster": {expert.id: as_text(expert.weight) for expert in experts},
-        "experts": {
-            expert.id: {"kind": SCRIPTED, "timeout": as_text(Fraction(_WAIT_SECONDS))}
-            for expert in experts
-        },
-    }
-    return Workforce(SCRIPTED, experts, arbiter, Policy(), declared, {"drill": "agree"}, experts)
-
-
-async def _agrees(task: Any) -> Answer:
-    if task == {"drill": _HANGS}:
-        await asyncio.sleep(_WAIT_SECONDS)
-    return Answer(_AGREED, 1)
-
-
-def of_panel(panel: Panel, task: JSONValue) -> Workforce:
-    """A panel's own experts, who are really asked ``task``, some ten times: it may cost.
-
-    Raises:
-        UsageError: the panel was only declared, without its experts, or one of them has the
-            name of a script's.
-    """
-    if not panel.experts:
-        raise UsageError("the panel has no experts to ask; read it with Panel.load")
-    taken = sorted({expert.id for expert in panel.experts}.intersection(SCRIPT))
-    if taken:
-        raise UsageError(
-            f"the expert {taken[0]!r} has the name of a drill's script; give it another"
-        )
-    return Workforce(
-        PANEL,
-        panel.experts,
-        panel.arbiter,
-        panel.policy,
-        panel_record.declaration(panel),
-        task,
-        list(panel.every.values()),
-        panel,
-    )
-
-
 def halt_drill(
     ledger: Ledger,
     *,
     scope: Scope | Mapping[str, Any],
     by: str,
-    reason: str = "drill",
+    reason: str = HALT_WHY,
     work: Workforce | None = None,
 ) -> DrillResult:
     """Halt a system at work, see that nothing goes on, lift the halt, and seal what was seen.
@@ -212,8 +144,20 @@ def halt_drill(
             nothing.
         OperationalError: the work could not even be begun.
         StoreError: something could not be written.
+        HaltLeftError: it broke off and could not lift its own halt.
+        DrillInterrupted: Ctrl-C; it says whether the drill's own halt is lifted.
     """
-    return run_blocking(_Drilling(ledger, scope, by, reason, work).halt())
+    drilling = _Drilling(ledger, scope, by, reason, work)
+    try:
+        return run_blocking(drilling.halt())
+    except KeyboardInterrupt as cut:
+        in_force = drilling.give_up()
+        raise DrillInterrupted(drilling.halt_sealed, in_force=in_force) from cut
+    except QuorateError as error:
+        in_force = drilling.give_up()
+        if drilling.halt_sealed is None or not in_force:
+            raise
+        raise HaltLeftError(drilling.halt_sealed, error) from error
 
 
 def override_drill(
@@ -221,7 +165,7 @@ def override_drill(
     *,
     scope: Scope | Mapping[str, Any],
     by: str,
-    reason: str = "drill",
+    reason: str = OVERRIDE_WHY,
     work: Workforce | None = None,
 ) -> DrillResult:
     """Override one decision and disregard another, see what comes back, and seal that.
@@ -241,7 +185,11 @@ def described(body: object) -> str:
 
 
 class _Drilling:
-    """One drill on its way. All of it happens in one event loop."""
+    """One drill on its way. All of it happens in one event loop, but for giving it up.
+
+    Attributes:
+        halt_sealed: entry of the halt that it sealed; ``None`` before.
+    """
 
     def __init__(
         self,
@@ -263,6 +211,11 @@ class _Drilling:
         self.panel = digest(dict(self.work.declared))
         self._run = f"drill/{uuid.uuid4().hex[:12]}"
         self._number = 0
+        # Whoever interrupts it is another thread than the loop's.
+        self._lock = threading.Lock()
+        self._cut = self._over = False
+        self.halt_sealed: int | None = None
+        self._resume: Receipt | None = None
         halt = self.oversight.halted
         if halt is not None:
             raise UsageError(
@@ -306,7 +259,7 @@ class _Drilling:
         early = [one.result() for one in under_way if one.done()]
         before = sorted((*first, *early), key=lambda one: one.seq)
         # Above nobody's halt: lifting this one then lets work go on only where it did before.
-        halt = self.oversight.halt(self.by, drilled(self.reason), unless_halted=True)
+        halt = self._seal_halt()
         resume: Receipt | None = None
         try:
             attempts = [await _came(self._decided(self.work.task)) for _ in range(_AFTER)]
@@ -315,7 +268,7 @@ class _Drilling:
             await asyncio.sleep(2 * POLL_SECONDS)
             calls_after = self.work.calls - calls_before
         finally:
-            resume = self._lift(halt)
+            resume = self._lift(halt.seq)
         verdicts = self._verdicts(halt, resume)
         went_on = None if resume is None else await _came(self._decided(self.work.task))
         after = [went_on] if isinstance(went_on, Receipt) else []
@@ -342,12 +295,12 @@ class _Drilling:
     async def _under_way(self) -> list[asyncio.Task[Receipt]]:
         """Begin tasks, and return once experts are at them."""
         scripted_work = self.work.kind == SCRIPTED
-        task = {"drill": _HANGS} if scripted_work else self.work.task
+        task = {"drill": HANGS} if scripted_work else self.work.task
         calls = seen = self.work.calls
         begun = [asyncio.ensure_future(self._decided(task)) for _ in range(_UNDER_WAY)]
         wanted = calls + _UNDER_WAY * len(self.work.experts)
         clock = asyncio.get_running_loop().time
-        deadline = still = clock() + _WAIT_SECONDS
+        deadline = still = clock() + drill_work.WAIT_SECONDS
         while self.work.calls < wanted and not all(one.done() for one in begun):
             if self.work.calls > seen:
                 # A panel's experts may wait for each other; who has been sent to is at it by then.
@@ -358,17 +311,39 @@ class _Drilling:
                 for one in begun:
                     one.cancel()
                 raise OperationalError(
-                    f"no expert was at work after {_WAIT_SECONDS:g} seconds, so nothing was halted"
+                    f"no expert was at work after {drill_work.WAIT_SECONDS:g} seconds, so nothing "
+                    "was halted"
                 )
             await asyncio.sleep(_STEP_SECONDS)
         return begun
 
-    def _lift(self, halt: Receipt) -> Receipt | None:
-        """Lift the drill's own halt; ``None`` where somebody else lifted it."""
-        try:
-            return self.oversight.resume(self.by, OVER, halt=halt.seq)
-        except UsageError:
-            return None
+    def _seal_halt(self) -> Receipt:
+        with self._lock:
+            if self._cut:
+                raise asyncio.CancelledError
+            # Under the lock, so that whoever gives up sees it as soon as it is sealed.
+            halt = self.oversight.halt(self.by, drilled(self.reason), unless_halted=True)
+            self.halt_sealed = halt.seq
+            return halt
+
+    def _lift(self, halt: int) -> Receipt | None:
+        """Lift the drill's own halt, once; ``None`` where somebody else lifted it."""
+        with self._lock:
+            if not self._over:
+                with suppress(UsageError):
+                    self._resume = self.oversight.resume(self.by, OVER, halt=halt)
+                self._over = True
+            return self._resume
+
+    def give_up(self) -> bool:
+        """Seal nothing any more, and lift the one that was sealed; whether it is still in force."""
+        # Whoever interrupts it twice does not want to wait for that.
+        with suppress(QuorateError, KeyboardInterrupt):
+            with self._lock:
+                self._cut = True
+            if self.halt_sealed is not None:
+                self._lift(self.halt_sealed)
+        return self.halt_sealed is not None and not self._over
 
     def _verdicts(self, halt: Receipt, resume: Receipt | None) -> int:
         """Verdicts of the log between the halt and its lifting, whoever sealed them."""
@@ -461,7 +436,10 @@ class _Drilling:
             entries=entries,
             seen=seen,
         )
-        return DrillResult(drill, self.ledger.append(KIND, drill.to_dict()))
+        with self._lock:
+            if self._cut:
+                raise asyncio.CancelledError
+            return DrillResult(drill, self.ledger.append(KIND, drill.to_dict()))
 
     async def _close(self) -> None:
         if self.work.panel is not None:

@@ -390,6 +390,12 @@ def _retired(items: Iterable[Evidence], results: list[ItemResult]) -> Iterator[I
         if result.state == FAILED and retired(one.source, microseconds(one.time), shown_):
             reason = printable(f"{one.source} found later that it passed; before, {result.reason}")
             yield result.model_copy(update={"state": STALE, "reason": reason})
+        elif result.state == FAILED and any(source == one.source for source, _ in shown_):
+            reason = printable(
+                f"{result.reason}; what {one.source} found passed is not of a later time: only a "
+                "later finding takes a failure back"
+            )
+            yield result.model_copy(update={"reason": reason})
         else:
             yield result
 

@@ -44,6 +44,7 @@ from quorate.compliance.wording import says_something, shown, told, written
 from quorate.core import limits
 from quorate.core.canonical import CanonicalError, canonical, parse
 from quorate.core.errors import UsageError
+from quorate.core.text import printable
 from quorate.ledger import Receipt
 from quorate.ledger.files import read_text
 
@@ -253,11 +254,12 @@ class EvidenceSet:
         if isinstance(source, cls):
             return source
         if isinstance(source, str | Path):
+            name = source
             text = read_text(source, "evidence file", bounds.MAX_EVIDENCE_BYTES)
             try:
                 source = parse(text)
             except CanonicalError as error:
-                raise UsageError(f"the evidence file: {error}") from error
+                raise UsageError(f"the evidence file {printable(str(name))}: {error}") from error
         if isinstance(source, Mapping):
             return cls._from_mapping(source)
         if isinstance(source, Sequence) and not isinstance(source, bytes | bytearray):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import date
 from fractions import Fraction
@@ -41,6 +42,7 @@ DISCLAIMER: Final = (
 SHIPPED_PROFILES: Final = ("core", "full", "experts")
 """Names that only the profiles shipped bear."""
 
+_SENTENCE_END: Final = re.compile(r"(?<=\.) ")
 _MOST_TOLD: Final = 10
 
 Severity = Literal["blocker", "major", "minor"]
@@ -293,7 +295,7 @@ class ComplianceReport(_Frozen):
             words.append(f"A person has to judge {counted(len(self.to_judge), 'check')}.")
         if self.undeclared:
             words.append(f"Not declared, so taken to hold: {_some(self.undeclared)}.")
-        words += [f"Law: {self.law_text.title}.", self.disclaimer]
+        words += [f"Law: {self.law_text.title}.", *_SENTENCE_END.split(self.disclaimer)]
         return tuple(map(printable, words))
 
 

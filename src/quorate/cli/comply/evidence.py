@@ -83,7 +83,7 @@ def collect(
             items = standing_for(items, new, before)
         made = _with_receipts(EvidenceSet(declared, tuple(items)), log)
         known = None if found.broken is not None else Coverage(
-            log.origin, found.size, found.pinned, found.lacking
+            log.origin, found.size, found.pinned, found.wanted
         )  # fmt: skip
     if output is not None:
         saving.save(output, text_of(made), saving.EVIDENCE, force=force)
@@ -122,18 +122,21 @@ def seal(
 ) -> None:
     """Seal evidence in a ledger, all of it or none, and write it again with its receipts.
 
-    Items that name a receipt already are left as they are. What could show nothing is told, and
-    nothing is sealed: a field that nothing asks for, data of another form, another system, a
+    Items that name a receipt already are left as they are, and so is what lies sealed already,
+    the same, as the last of its field and source: that is told. What could show nothing is told,
+    and nothing is sealed: a field that nothing asks for, data of another form, another system, a
     time to come. Nor is what has a collector's source, for only 'collect --seal' seals that.
     """
     from quorate.cli.comply.declared import system_of
+    from quorate.cli.comply.standing import standing_already
     from quorate.compliance import EvidenceSet, load_profile
     from quorate.compliance.collect import seal_evidence
 
+    option = "--output (-o)" if output is None else ""
     output = evidence.with_name(f"{evidence.stem}.sealed.json") if output is None else output
     if output.absolute() == evidence.absolute():
         raise UsageError(f"{output} is the evidence itself; name another file with --output")
-    refuse_there(output, saving.EVIDENCE, force=force)
+    refuse_there(output, saving.EVIDENCE, force=force, option=option)
     asked, given = load_profile(profile), EvidenceSet.read(evidence)
     given = _filled_in(replace(given, system=system_of(given, system, SYSTEM)), asked)
     new = [item for item in given.items if item.receipt is None]
@@ -143,7 +146,10 @@ def seal(
             "receipt already"
         )
     with opened(target, signer, writing=True) as log:
-        sealed = iter(seal_evidence(log, new))
+        given = replace(given, items=tuple(standing_already(log, given.items)))
+        before = [item for item in new if item not in given.items]
+        left = [item for item in given.items if item.receipt is None]
+        sealed = iter(seal_evidence(log, left) if left else ())
         items = tuple(next(sealed) if item.receipt is None else item for item in given.items)
         made = _with_receipts(replace(given, items=items), log)
         origin = log.origin
@@ -154,10 +160,14 @@ def seal(
             for item in items
             if item.receipt is not None
         ]
-        print_json({"ledger": origin, "sealed": len(new), "items": told, "file": str(output)})
+        counts = {"sealed": len(left), "sealed_before": len(before)}
+        print_json({"ledger": origin, **counts, "items": told, "file": str(output)})
         return
     _say_items(list(items))
-    say(f"sealed {counted(len(new), 'item')} in {origin}")
+    say(f"sealed {counted(len(left), 'item')} in {origin}")
+    if before:
+        fields = ", ".join(dict.fromkeys(item.field for item in before))
+        say(printable(f"sealed already, the same, and not sealed again: {fields}"))
     say(f"saved {output}")
 
 

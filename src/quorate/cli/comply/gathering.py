@@ -96,7 +96,7 @@ def gather(
     if past and broken is not None:
         # What was tampered with is found today, and was not found on that day.
         items = []
-    known = Coverage(ledger.origin, found.size, found.pinned, found.lacking)
+    known = Coverage(ledger.origin, found.size, found.pinned, found.wanted)
     try:
         if broken is None:
             before = sealed_before(ledger, system, until=until, survey=found)

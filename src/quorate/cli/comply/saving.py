@@ -26,13 +26,14 @@ EVIDENCE: Final = '"format": "quorate/evidence/1"'
 _FIRST_BYTES: Final = 2048
 
 
-def refuse_there(path: Path | None, mark: str, *, force: bool = False) -> None:
+def refuse_there(path: Path | None, mark: str, *, force: bool = False, option: str = "") -> None:
     """Refuse a file that is there or cannot be written, before the work rather than after it.
 
     Args:
         path: to be written; ``None`` where none is.
         mark: what files of its kind have in their first part.
         force: to replace one that does, and nothing else.
+        option: that names another file, where the caller gave none.
 
     Raises:
         UsageError: it is there, and ``force`` is not given or does not reach so far.
@@ -42,7 +43,8 @@ def refuse_there(path: Path | None, mark: str, *, force: bool = False) -> None:
         return
     if path.is_symlink() or (path.exists() and not force):
         more = "" if force else ", or replace it with --force"
-        raise UsageError(f"{path} is there already; name another file{more}")
+        with_ = f" with {option}" if option else ""
+        raise UsageError(f"{path} is there already; name another file{with_}{more}")
     if path.exists() and not _marked(path, mark):
         raise UsageError(
             f"{path} is there already, and no such command wrote it ({mark!r} is not in its first "

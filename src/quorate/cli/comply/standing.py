@@ -7,7 +7,8 @@ entries of the log; what people sealed as failed, only a later finding of the sa
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from quorate.compliance import Evidence, System
@@ -15,9 +16,11 @@ from quorate.compliance.collect import Survey
 from quorate.compliance.declaring import KIND as SYSTEM
 from quorate.compliance.declaring import Declaration, Declarations, scope_of
 from quorate.compliance.evidence import KIND as EVIDENCE
+from quorate.compliance.evidence import Scope
 from quorate.compliance.sealed import COLLECTED
 from quorate.compliance.times import microseconds
 from quorate.compliance.wording import folded
+from quorate.core.canonical import canonical
 from quorate.core.errors import UsageError
 from quorate.core.text import counted
 from quorate.ledger import Ledger, Receipt
@@ -104,6 +107,32 @@ def sealed_before(
         None if last is None else receipts[last[0]],
         tuple(_notices(damaged, [*retired, *denied, *gone])),
     )
+
+
+def standing_already(ledger: Ledger, items: Iterable[Evidence]) -> Iterator[Evidence]:
+    """The items, each that lies sealed already, the same, with the entry that seals it.
+
+    Only where it is the last of its field and source: what others were sealed after has to be
+    sealed again to count.
+
+    Args:
+        ledger: open. An entry counts only if the ledger's own key signed it.
+        items: those that name a receipt are given as they are.
+
+    Raises:
+        VerificationError: an entry is damaged.
+    """
+    last: dict[tuple[str, str, Scope], Sealed] = {}
+    for receipt in ledger.follow(lambda entry: entry.kind == EVIDENCE).read():
+        body = receipt.payload
+        # What is no evidence seals none.
+        with suppress(UsageError):
+            item = Evidence.read(body if isinstance(body, dict) else None)
+            last[item.field, item.source, item.scope] = item, receipt
+    for item in items:
+        known = last.get((item.field, item.source, item.scope))
+        same = known is not None and canonical(known[0].body()) == canonical(item.body())
+        yield item.sealed_by(known[1]) if item.receipt is None and known and same else item
 
 
 def _alike(item: Evidence, system: System) -> bool:

@@ -22,6 +22,12 @@ from quorate.core.text import counted
 from quorate.ledger import Ledger, Policy
 from quorate.ledger.receipts import timestamp
 
+STRONGER: Final = {
+    "scripted_halt_drill": "halt_drill",
+    "scripted_override_drill": "override_drill",
+}
+"""Collectors of drills by a script -> those of the same drill by the system's own experts."""
+
 _DECLARING: Final = "declaration"
 _EMPTY: Final = "the ledger is empty"
 _NO_ENTRIES: Final = "no entry of its record was sealed in that period"
@@ -47,6 +53,17 @@ class Survey:
     size: int
     pinned: int | None = None
     untold: frozenset[str] = frozenset()
+
+    @property
+    def wanted(self) -> tuple[Lacking, ...]:
+        """What is lacking, without drills of a script where the system's own experts passed."""
+        passed = {one.source for one in self.items if one.status == "passed"}
+        return tuple(
+            one
+            for one in self.lacking
+            if one.collector not in STRONGER
+            or f"{COLLECTED}{STRONGER[one.collector]}" not in passed
+        )
 
 
 def survey(  # noqa: PLR0913 - one argument for each thing that a survey may be told

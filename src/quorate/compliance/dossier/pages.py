@@ -23,6 +23,11 @@ INTRODUCTION: Final = (
     "judge."
 )
 
+BEYOND: Final = (
+    "Nor declared, for obligations that the profile of the report does not ask for and this page "
+    "tells of"
+)
+
 VERIFYING: Final = (
     "quorate comply verify FOLDER --policy policy.toml checks all of it offline: the digests of "
     "the files, each bundle against the keys that you name, and the report and these pages, which "
@@ -66,10 +71,14 @@ def _values(
         "title": f"Technical documentation (Annex IV): {named(report.system)}",
         "introduction": INTRODUCTION,
         "verifying": VERIFYING,
+        "beyond": BEYOND,
         "facts": (*facts(report, coverage), ("Declaration", _declared(declared)), *_log(note)),
         "gaps": gaps(coverage),
         "annex": annex,
-        "undeclared": conditions(full),
+        "undeclared": conditions(report),
+        "undeclared_beyond": tuple(
+            each for each in conditions(full) if each not in conditions(report)
+        ),
         "disclaimer": report.disclaimer,
         "score": report.weight_shown,
         "total": report.weight_total,
@@ -126,6 +135,10 @@ def _lines(values: dict[str, Any], annex: Annex) -> Iterator[str]:
     if values["undeclared"]:
         told = ", ".join(f"{name} ({meaning})" for name, meaning in values["undeclared"])
         yield f"Not declared, so taken to hold: {plain(told)}."
+        yield ""
+    if values["undeclared_beyond"]:
+        told = ", ".join(f"{name} ({meaning})" for name, meaning in values["undeclared_beyond"])
+        yield f"{BEYOND}: {plain(told)}."
         yield ""
     for section in annex.sections:
         yield from _section(section)

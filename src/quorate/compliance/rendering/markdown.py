@@ -90,11 +90,10 @@ def _blocking(shown: View) -> Iterator[str]:
     yield "## Blocking"
     yield ""
     if not shown.blocking:
-        yield "Nothing: every blocker that applies is shown."
+        yield f"Nothing: {shown.unblocked}."
     for line in shown.blocking:
         yield f"- {line.state.sign} **{line.state.word}** {plain(line.id)}: {plain(line.title)}"
-        if line.advice:
-            yield f"  - next: {plain(line.advice)}"
+        yield from (f"  - next: {plain(step)}" for step in line.steps)
     yield ""
 
 
@@ -125,8 +124,8 @@ def _row(line: Line) -> tuple[str, ...]:
     made = receipts(line.made_of) + (f" and {line.more} more" if line.more else "")
     found = [each for each in (sealed, f"made from {made}" if made else "") if each]
     told = [plain(reason) for reason in line.reasons] if line.state.name != SHOWN else []
-    if line.advice and line.state.name not in (SHOWN, NOT_APPLICABLE):
-        told.append(f"next: {plain(line.advice)}")
+    if line.state.name not in (SHOWN, NOT_APPLICABLE):
+        told += [f"next: {plain(step)}" for step in line.steps]
     told += [plain(remark) for remark in line.remarks]
     if line.judge:
         told.append("*a person has to judge the content*")

@@ -121,13 +121,12 @@ class _Screen:
         blocking = self._view.blocking
         yield Text()
         if not blocking:
-            yield Text("Blocking: nothing; every blocker that applies is shown", "bold")
+            yield Text(f"Blocking: nothing; {self._view.unblocked}", "bold")
             return
         yield Text(f"Blocking: {counted(len(blocking), 'blocker')} not shown", "bold red")
         for line in blocking:
             yield self._headed(line)
-            if line.advice:
-                yield _below(Text.assemble(("next: ", "bold"), line.advice))
+            yield from _steps(line.steps)
         yield _indented(Text("What an item looks like: quorate comply catalogue ID", "dim"))
 
     def _article(self, article: Article) -> Iterable[RenderableType]:
@@ -165,8 +164,8 @@ class _Screen:
         if line.state.name != SHOWN:
             for reason in line.reasons:
                 yield _below(Text.assemble(("why: ", "bold"), reason))
-            if line.advice and not line.blocking:
-                yield _below(Text.assemble(("next: ", "bold"), line.advice))
+            # The rest of what a blocker takes stands above, among what blocks.
+            yield from _steps(line.lacks if line.blocking else line.steps)
         for remark in line.remarks:
             yield _below(Text(remark, "yellow"))
         if line.judge:
@@ -231,6 +230,10 @@ class _Screen:
         full = _BAR * part // whole if whole else 0
         signs = _FULL[self._plain] * full, _EMPTY[self._plain] * (_BAR - full)
         return Text.assemble("[", (signs[0], "green"), (signs[1], "dim"), "]")
+
+
+def _steps(steps: Iterable[str]) -> Iterable[RenderableType]:
+    return (_below(Text.assemble(("next: ", "bold"), each)) for each in steps)
 
 
 def _receipts(line: Line) -> Text:

@@ -70,6 +70,7 @@ class Line:
         applies: from when, and whether it does already; empty where its article's heading says it.
         reasons: why it is not shown.
         advice: what to do next.
+        lacks: what of it the ledger does not show yet, and what would show it.
         sealed: entries that seal its evidence.
         made_of: entries that the evidence was made from; ``more`` of them are not listed.
         entries: all of these in short.
@@ -88,12 +89,18 @@ class Line:
     applies: str
     reasons: tuple[str, ...]
     advice: str
+    lacks: tuple[str, ...]
     sealed: tuple[Receipt, ...]
     made_of: tuple[Receipt, ...]
     more: int
     entries: str
     sources: tuple[str, ...]
     remarks: tuple[str, ...]
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """What to do next: first what has the ledger show it, then what to bring."""
+        return (*self.lacks, self.advice) if self.advice else self.lacks
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +134,7 @@ class View:
         severities: severity -> checks by state.
         articles: in the order of the report.
         blocking: lines that block, the worst first.
+        unblocked: why there are none, where there are none.
         judge: lines whose content a person has to judge.
         undeclared: conditions that nobody declared.
         unknown: fields of evidence that nothing asks for.
@@ -147,6 +155,7 @@ class View:
     severities: tuple[tuple[str, tuple[int, ...]], ...]
     articles: tuple[Article, ...]
     blocking: tuple[Line, ...]
+    unblocked: str
     judge: tuple[Line, ...]
     undeclared: tuple[tuple[str, str], ...]
     unknown: tuple[str, ...]
@@ -172,7 +181,7 @@ def view(
     """
     links = {} if bundles is None else bundles
     articles = tuple(
-        _article(report, each.article, links, place, pinned=_pinned(coverage))
+        _article(report, each.article, links, place, coverage)
         for place, each in enumerate(report.articles)
     )
     lines = [line for each in articles for line in each.lines]
@@ -193,6 +202,7 @@ def view(
         ),
         articles=articles,
         blocking=tuple(sorted((each for each in lines if each.blocking), key=_worst_first)),
+        unblocked=_unblocked(report),
         judge=tuple(line for line in lines if line.id in report.to_judge),
         undeclared=conditions(report),
         unknown=tuple(map(_words, report.unknown_fields)),
@@ -272,8 +282,22 @@ def named(system: System) -> str:
     return f"{quoted(system.name)}, version {quoted(system.version)}"
 
 
+def _unblocked(report: ComplianceReport) -> str:
+    """Why nothing blocks: that all is shown is not said where nothing could block."""
+    blockers = [each for each in report.results if each.severity == "blocker"]
+    if not blockers:
+        return "no check of this profile is a blocker"
+    if all(each.state == NOT_APPLICABLE for each in blockers):
+        return "no blocker of this profile applies to this system"
+    return "every blocker that applies is shown"
+
+
 def _article(
-    report: ComplianceReport, name: str, links: Mapping[int, str], place: int, *, pinned: bool
+    report: ComplianceReport,
+    name: str,
+    links: Mapping[int, str],
+    place: int,
+    coverage: Coverage | None,
 ) -> Article:
     totals = next(each for each in report.articles if each.article == name)
     results = [each for each in report.results if each.article == name]
@@ -291,9 +315,7 @@ def _article(
         worst=STATES[totals.worst],
         applies=common,
         counts=_counts(results),
-        lines=tuple(
-            _line(each, report, links, alone=not common, pinned=pinned) for each in results
-        ),
+        lines=tuple(_line(each, report, links, coverage, alone=not common) for each in results),
     )
 
 
@@ -305,9 +327,9 @@ def _line(
     result: CheckResult,
     report: ComplianceReport,
     links: Mapping[int, str],
+    coverage: Coverage | None,
     *,
     alone: bool,
-    pinned: bool,
 ) -> Line:
     numbers = sorted({ref.seq for item in result.items for ref in item.entries})
     hidden = max(0, len(result.reasons) - MOST_REASONS)
@@ -326,13 +348,30 @@ def _line(
         applies=applies(result, report.system) if alone else "",
         reasons=tuple(reasons),
         advice=_words(result.advice),
+        lacks=_lacks(result, coverage),
         sealed=_receipts({i.receipt for i in result.items if i.receipt is not None}, links),
         made_of=_receipts(set(numbers[:MOST_LINKED]), links),
         more=max(0, len(numbers) - MOST_LINKED),
         entries=spans(numbers),
         sources=tuple(dict.fromkeys(map(_source, result.items))),
-        remarks=tuple(_remarks(result, pinned=pinned)),
+        remarks=tuple(_remarks(result, pinned=_pinned(coverage))),
     )
+
+
+def _lacks(result: CheckResult, coverage: Coverage | None) -> tuple[str, ...]:
+    """What collectors could have shown of a check and did not, in their words, each once."""
+    if coverage is None or result.state in (SHOWN, NOT_APPLICABLE):
+        return ()
+    given = {item.field for item in result.items}
+    wanted = {result.field, *result.obligations} - given
+    found: dict[str, list[str]] = {}
+    for each in coverage.lacking:
+        # A script shows less than the drill that is asked for beside it.
+        fields = wanted.intersection(each.fields)
+        if fields and f"{COLLECTED}{each.collector}" not in _SCRIPTED:
+            told = found.setdefault(each.reason, [])
+            told += sorted(fields.difference(told))
+    return tuple(_words(f"{', '.join(fields)}: {why}") for why, fields in found.items())
 
 
 def _remarks(result: CheckResult, *, pinned: bool) -> Iterator[str]:

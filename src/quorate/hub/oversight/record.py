@@ -60,7 +60,7 @@ class HaltedError(NoQuorum):
         """Say who halted, why, and how work goes on."""
         super().__init__(
             f"halted by {halt.by} in entry {halt.seq}, {halt.time}: {halt.reason}; nothing is "
-            "dispatched until 'quorate resume'"
+            "dispatched until 'quorate resume'; 'quorate halt --show' lists all halts in force"
         )
         self.halt = halt
 
