@@ -105,7 +105,7 @@ def test_another_record_of_the_same_name_is_refused(council, quorate, tmp_path, 
     assert "execute" not in out
     # Who acts by another key is told which one it takes.
     code, _, err = council("tally", "p1")
-    assert (code, "open it with the key it was begun with" in err) == (2, True)
+    assert (code, "open it with the key or keys it was begun with" in err) == (2, True)
 
 
 def test_a_bad_signature_of_ones_own_key_is_no_wrong_key(council):
