@@ -61,6 +61,10 @@ def cut(monkeypatch):
         return real(work)
 
     monkeypatch.setattr(drills, "run_blocking", run_blocking)
+    # Whoever runs the tests in the background may have it ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def no_resume(self, by, reason, *, halt=None):
