@@ -153,7 +153,10 @@ class Tools:
     async def test_sampling(self, prompt: str, ctx: Context) -> types.CallToolResult:
         """Have the client ask its model."""
         asked = types.SamplingMessage(role="user", content=text(prompt))
-        said = await ctx.session.create_message(messages=[asked], max_tokens=100)
+        # On the stream of this call: the client may not have opened its own for news yet.
+        said = await ctx.session.create_message(
+            messages=[asked], max_tokens=100, related_request_id=ctx.request_id
+        )
         return result(text(f"LLM response: {said.content.text}"))
 
     async def test_elicitation(self, message: str, ctx: Context) -> types.CallToolResult:
