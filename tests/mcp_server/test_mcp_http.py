@@ -9,15 +9,12 @@ import ssl
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from serve_calls import call_everything, proposals
 from serve_desk import answer, given, process, refusal
+from serve_lines import certificate
 from serve_needs import need
 
 from quorate.cli.app import run
@@ -300,26 +297,9 @@ def test_a_call_in_progress_is_answered_before_it_ends_and_a_stream_is_not_waite
 
 
 def test_tokens_travel_encrypted_where_there_is_a_certificate(desk, tokens):
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    (desk / "tls.crt").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    (desk / "tls.key").write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    tls = ["--tls-cert", str(desk / "tls.crt"), "--tls-key", str(desk / "tls.key")]
-    trust = ssl.create_default_context(cafile=str(desk / "tls.crt"))
+    both = certificate(desk)
+    tls = ["--tls-cert", both, "--tls-key", both]
+    trust = ssl.create_default_context(cafile=both)
     with process([*tls, "--tokens", str(desk / "tokens.toml")], desk) as (_, facts):
         url = facts["url"].replace("127.0.0.1", "localhost")
         assert url.startswith("https://")
